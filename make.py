@@ -52,7 +52,7 @@ def find_python():
     candidates = [[sys.executable], ["python3"], ["python"]]
     candidates += [[f"python3.{minor}"] for minor in (13, 12, 11, 14)]
     candidates += [["py", f"-3.{minor}"] for minor in (13, 12, 11)] if WINDOWS else []
-    question = "import sys; print(sys.version_info >= %r and sys.executable)" % (OLDEST,)
+    question = f"import sys; print(sys.version_info >= {OLDEST!r} and sys.executable)"
     for command in candidates:
         found = answer([*command, "-c", question])
         if found not in ("", "False"):
