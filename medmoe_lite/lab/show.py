@@ -1,0 +1,74 @@
+"""Begin a notebook and show its figures.
+
+`show` turns a figure into a picture at once and closes it, so that nothing is shown twice and no
+figure stays in memory. The sentence that describes the picture stands under it in words.
+
+A number that was measured by training may differ in its last digits on another machine. It is
+written with the sign ≈, by `about`; tests compare all other output character by character.
+"""
+
+import base64
+import io
+import os
+import random
+from typing import TYPE_CHECKING
+
+from medmoe_lite.lab.html import escape, in_notebook, publish
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 100
+
+
+def about(number: float, digits: int = 3) -> str:
+    """A measured number, marked as one that may differ a little elsewhere.
+
+    >>> about(0.95347), about(71.6, 0)
+    ('≈0.953', '≈72')
+    """
+    return f"≈{number:.{digits}f}"
+
+
+def begin(seed: int = 0, threads: int | None = None) -> None:
+    """Make the notebook repeatable: seeds for Python, numpy and torch, and the threads.
+
+    `threads` is `OMP_NUM_THREADS` where that is set, else 1: the models of the course are so
+    small that more threads make them slower.
+    """
+    import numpy
+    import torch
+
+    threads = threads or int(os.environ.get("OMP_NUM_THREADS", "1") or 1)
+    torch.set_num_threads(threads)
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
+    text = f"Ready: seed {seed}, {threads} thread{'s' if threads > 1 else ''}, no network needed."
+    publish(text, "")
+
+
+def png(figure: "Figure") -> bytes:
+    """A figure as PNG bytes, the same bytes for the same figure; closes it."""
+    import matplotlib.pyplot as plt
+
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return stream.getvalue()
+
+
+def show(pair: "tuple[Figure, str]") -> None:
+    """Show a figure and, under it, the sentence that describes it.
+
+    Args:
+        pair: what every function of `plots` returns: the figure and its alternative text.
+    """
+    figure, text = pair
+    picture = png(figure)
+    if not in_notebook():
+        print(text)
+        return
+    data = {"image/png": base64.b64encode(picture).decode()}
+    publish(text, "", data, **{"image/png": {"alt": text}})
+    publish(text, f"<small>{escape(text)}</small>")
