@@ -1,0 +1,102 @@
+"""Multiple choice by likelihood: which option would the model rather say?
+
+    score(option) = Σ_t log p(option_t | prompt, option_<t)      length="sum"
+                    the same divided by the option's tokens      length="mean"
+
+The stop token is part of every option. So "sum" compares the probabilities of saying exactly
+this answer and then stopping; longer options pay for their tokens. "mean" takes length out, and
+favours long options whose later tokens follow by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .scores import Score, summarize
+
+if TYPE_CHECKING:
+    from ..tasks import Example
+
+
+def likelihood_choice(
+    model: Any,
+    tokenizer: Any,
+    suites: Mapping[str, Sequence[Example]],
+    batch_size: int = 64,
+    length: str = "sum",
+) -> dict[str, Score]:
+    """Score suites of items with `choices`: right when the gold answer is the likeliest option.
+
+    Args:
+        length: "sum" or "mean", see the head of this file.
+
+    Returns:
+        name -> Score; `answers` are the chosen options, `unparsed` is 0.
+
+    Raises:
+        ValueError: an item without choices, or whose answer is not one of them.
+    """
+    if length not in ("sum", "mean"):
+        raise ValueError(f'length={length!r}; choose "sum" or "mean".')
+    from ..tasks import encode
+
+    results = {}
+    for name, examples in suites.items():
+        items, owners = [], []
+        for i, example in enumerate(examples):
+            if example.answer not in example.choices:
+                raise ValueError(
+                    f"item {i} of {name!r} has the answer {example.answer!r}, which is not one of "
+                    f"its choices {example.choices}. Give the options in Example.choices."
+                )
+            for option in example.choices:
+                items.append(encode(replace(example, answer=option), tokenizer))
+                owners.append((i, option))
+        values = log_likelihoods(model, tokenizer, items, batch_size, mean=length == "mean")
+        best: dict[int, tuple[float, str]] = {}
+        for (i, option), value in zip(owners, values, strict=True):
+            if i not in best or value > best[i][0]:
+                best[i] = (value, option)
+        answers = [best[i][1] for i in range(len(examples))]
+        correct = [said == e.answer for said, e in zip(answers, examples, strict=True)]
+        results[name] = summarize(answers, correct, 0)
+    return results
+
+
+@torch.inference_mode()
+def log_likelihoods(
+    model: Any, tokenizer: Any, items: Sequence[dict], batch_size: int = 64, mean: bool = False
+) -> list[float]:
+    """Log probability of the supervised tokens of encoded items, natural logarithm."""
+    from ..tasks import collate
+
+    device = next(model.parameters()).device
+    order = sorted(range(len(items)), key=lambda i: len(items[i]["input_ids"]))
+    values = [0.0] * len(items)
+    was_training = model.training
+    model.eval()
+    for first in range(0, len(order), batch_size):
+        rows = order[first : first + batch_size]
+        batch = collate([items[i] for i in rows], tokenizer.pad_token_id or 0)
+        labels = batch["labels"]
+        keep = labels.shape[1] - int((labels[:, 1:] != -100).any(0).int().argmax())
+        logits = model(
+            input_ids=batch["input_ids"].to(device),
+            attention_mask=batch["attention_mask"].to(device),
+            use_cache=False,
+            logits_to_keep=keep,
+        ).logits[:, -keep:-1]
+        target = labels[:, 1 - keep :].to(device)
+        supervised = target != -100
+        logs = logits.float().log_softmax(-1).gather(-1, target.clamp(min=0)[..., None])[..., 0]
+        sums = (logs * supervised).sum(1)
+        if mean:
+            sums = sums / supervised.sum(1)
+        for i, value in zip(rows, sums.tolist(), strict=True):
+            values[i] = value
+    model.train(was_training)
+    return values

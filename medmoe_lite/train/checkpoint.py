@@ -1,0 +1,151 @@
+"""Checkpoints that are whole or absent, without pickle.
+
+    checkpoint-000050/
+        state.safetensors   weights that learn, and AdamW's moments of each: "exp_avg/<name>"
+        state.json          step, log, scores, sums since the last log row, digests of all files
+        adapter/            the adapters as PEFT saves them, ready for PeftModel.from_pretrained
+
+No generator state is kept: random numbers are functions of (seed, step), see `seeds`. The folder
+is written under another name and renamed, so a killed run leaves old checkpoints only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .adapters import is_peft, trained
+from .files import read_json, sha256, write_json
+
+FORMAT = 1
+KEEP = 2
+
+
+class DamagedCheckpoint(RuntimeError):
+    """A checkpoint whose files are not the ones that were written."""
+
+
+def save(
+    out: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    adapters: tuple[str, ...],
+) -> Path:
+    """Write a checkpoint, then delete all but the newest two."""
+    from safetensors.torch import save_file
+
+    target = out / f"checkpoint-{step:06d}"
+    beside = out / f".{target.name}.{os.getpid()}.tmp"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    save_file(_tensors(model, optimizer), beside / "state.safetensors")
+    save_adapters(model, beside / "adapter", adapters)
+    files = sorted(path for path in beside.rglob("*") if path.is_file())
+    digests = {path.relative_to(beside).as_posix(): sha256(path) for path in files}
+    write_json(beside / "state.json", {"format": FORMAT, "step": step, **state, "files": digests})
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(beside, target)
+    for old in checkpoints(out)[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Checkpoint folders, oldest first."""
+    return sorted(path for path in out.glob("checkpoint-*") if path.is_dir())
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The JSON half of a checkpoint, after every file was compared with its digest.
+
+    Raises:
+        DamagedCheckpoint: a file is missing, cut short or changed; it is named.
+    """
+    cure = f"Delete the folder {folder} and run again: training goes on from the one before it."
+    try:
+        state = read_json(folder / "state.json")
+        digests = state["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DamagedCheckpoint(
+            f"{folder / 'state.json'} cannot be read ({error}). {cure}"
+        ) from error
+    if state["format"] > FORMAT:
+        raise DamagedCheckpoint(
+            f"{folder} was written by a newer version of this package. Update it: "
+            "pip install --upgrade medmoe-lite."
+        )
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            raise DamagedCheckpoint(f"{path} is missing. {cure}")
+        if sha256(path) != digest:
+            raise DamagedCheckpoint(f"{path} is not the file that was written. {cure}")
+    return state
+
+
+@torch.no_grad()
+def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+    """Put weights and moments back, bit by bit.
+
+    Raises:
+        DamagedCheckpoint: the checkpoint is of a model with other trained tensors.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "state.safetensors")
+    for name, target in trained(model).items():
+        saved = tensors.get(f"weight/{name}")
+        if saved is None or saved.shape != target.shape or saved.dtype != target.dtype:
+            raise DamagedCheckpoint(
+                f"{folder} has no tensor for {name} of shape {tuple(target.shape)}: it belongs to "
+                "another model or adapter. Give another `out` folder."
+            )
+        target.data.copy_(saved)
+        if optimizer is not None and target.requires_grad:
+            moments = {
+                kind: tensors[f"{kind}/{name}"]
+                for kind in ("step", "exp_avg", "exp_avg_sq")
+                if f"{kind}/{name}" in tensors
+            }
+            if moments:
+                on_device = {k: v if k == "step" else v.to(target) for k, v in moments.items()}
+                optimizer.state[target] = on_device
+
+
+def save_adapters(model: Any, folder: Path, adapters: tuple[str, ...]) -> None:
+    """The adapters in PEFT's own format; a plain model saves the tensors that learn."""
+    if is_peft(model):
+        model.save_pretrained(
+            str(folder), selected_adapters=list(adapters), save_embedding_layers=False
+        )
+        return
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in trained(model).items()}
+    save_file(tensors, folder / "trained.safetensors")
+
+
+def replace_folder(folder: Path, write: Any) -> None:
+    """Call `write(temporary folder)`, then put the result in the place of `folder`."""
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    write(beside)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(beside, folder)
+
+
+def _tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    found = {}
+    for name, tensor in trained(model).items():
+        found[f"weight/{name}"] = tensor
+        for kind, value in optimizer.state.get(tensor, {}).items():
+            found[f"{kind}/{name}"] = value
+    return {key: value.detach().cpu().contiguous() for key, value in found.items()}
