@@ -117,18 +117,19 @@ def adapter_parameters(
         rank: of each expert and of each plain module.
         experts: routed experts in each target; 0 makes the targets ordinary LoRA.
         shared: rank of the always-open expert in multiples of `rank`.
-        targets: layers that get the mixture, with a router of one row an expert and no bias.
+        targets: layers that get the mixture, with a router of one row and one bias an expert.
         plain: layers that get ordinary LoRA.
 
     >>> adapter_parameters(QWEN_1_8B, rank=16, experts=8)
-    77733888
+    77734464
     """
     shapes = linear_shapes(config)
     unknown = sorted({*targets, *plain} - set(shapes))
     if unknown:
         raise ValueError(f"no linear layer named {unknown[0]}; there are {', '.join(shapes)}.")
     columns = rank * (experts + shared) if experts else rank
-    count = sum(columns * sum(shapes[name]) + experts * shapes[name][0] for name in targets)
+    router = {name: experts * (shapes[name][0] + 1) for name in targets}
+    count = sum(columns * sum(shapes[name]) + router[name] for name in targets)
     count += sum(rank * sum(shapes[name]) for name in plain)
     return _config(config).num_hidden_layers * count
 
