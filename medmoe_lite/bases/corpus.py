@@ -92,10 +92,14 @@ class Corpus:
         """The task items of a main step: training split only."""
         rng = generator("corpus", self.seed, step)
         mix, table = self.config["mix"], families()
-        names = rng.choices(list(mix), weights=list(mix.values()), k=self.config["main"]["examples"])
+        names = rng.choices(
+            list(mix), weights=list(mix.values()), k=self.config["main"]["examples"]
+        )
         items = []
         for name in names:
-            options = {"vocabulary": self.vocabulary} if name == "copy" and rng.random() < 0.6 else {}
+            options = (
+                {"vocabulary": self.vocabulary} if name == "copy" and rng.random() < 0.6 else {}
+            )
             example = table[name].draw(rng, **options)
             while split_of(example) != "train":
                 example = table[name].draw(rng, **options)

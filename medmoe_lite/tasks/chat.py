@@ -49,9 +49,7 @@ def encode_answer(example: Example, tokenizer: Any, answer: str | None = None) -
     return tokenizer.encode(f"{text}{END_OF_TURN}", add_special_tokens=False)
 
 
-def encode(
-    example: Example, tokenizer: Any, max_length: int | None = None
-) -> dict[str, list[int]]:
+def encode(example: Example, tokenizer: Any, max_length: int | None = None) -> dict[str, list[int]]:
     """Token ids, labels and prompt mask of one item.
 
     Returns:

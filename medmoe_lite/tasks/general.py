@@ -119,7 +119,9 @@ def compare(rng: Random) -> Example:
     a, b = rng.sample(range(100), 2)
     larger = rng.random() < 0.5
     word = "larger" if larger else "smaller"
-    return Example("compare", f"Which is {word}, {a} or {b}?", str(max(a, b) if larger else min(a, b)))
+    return Example(
+        "compare", f"Which is {word}, {a} or {b}?", str(max(a, b) if larger else min(a, b))
+    )
 
 
 def counting(rng: Random) -> Example:
@@ -133,7 +135,11 @@ def words(rng: Random) -> Example:
     """Opposites and categories of common words."""
     row = rng.choice(rows_of_words())
     if rng.random() < 0.5:
-        forms = ("The opposite of {w} is", "What is the opposite of {w}?", "Name the opposite of {w}.")
+        forms = (
+            "The opposite of {w} is",
+            "What is the opposite of {w}?",
+            "Name the opposite of {w}.",
+        )
         answer = row["opposite"]
     else:
         forms = ("The word {w} is about", "What is the word {w} about?", "Name the topic of {w}.")
@@ -219,6 +225,4 @@ def rng_pool() -> list[str]:
 def facts(rng: Random) -> Example:
     """Stored general facts: countries and animals, in all six wordings."""
     fact = rng.choice(stored_facts("general"))
-    return fact_example(
-        "facts", fact.table, fact.column, fact.entity, fact.value, rng.choice(ALL)
-    )
+    return fact_example("facts", fact.table, fact.column, fact.entity, fact.value, rng.choice(ALL))
