@@ -1,0 +1,137 @@
+"""The PEFT tuner: finds the linear layers, wraps each in a `MoLoraLayer`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_target_module_exists
+from torch import Tensor, nn
+
+from .config import MoLoraConfig
+from .layer import NO_SINGLE_WEIGHT, MoLoraLayer
+from .state import RoutingState, states
+
+
+class MoLoraModel(BaseTuner):
+    """Created by `peft.get_peft_model(model, MoLoraConfig())`; not by hand."""
+
+    prefix = "molora_"
+    tuner_layer_cls = MoLoraLayer
+    target_module_mapping: dict[str, list[str]] = {}
+
+    def _check_new_adapter_config(self, config: MoLoraConfig) -> None:  # type: ignore[override]
+        super()._check_new_adapter_config(config)
+        layers = self.get_model_config(self.model).get("num_hidden_layers")
+        counts = config.num_experts
+        if isinstance(counts, list) and layers is not None and len(counts) != layers:
+            raise ValueError(
+                f"num_experts has {len(counts)} entries and the model has {layers} layers: "
+                f"give one number a layer, for example num_experts={[max(counts)] * layers}"
+            )
+
+    @staticmethod
+    def _check_target_module_exists(peft_config: MoLoraConfig, key: str) -> Any:  # type: ignore[override]
+        found = check_target_module_exists(peft_config, key)
+        if found or type(found).__name__ == "_ExcludedModule":
+            return found
+        return is_plain(peft_config, key)
+
+    def _create_and_replace(
+        self,
+        peft_config: MoLoraConfig,  # type: ignore[override]
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        **_: Any,
+    ) -> None:
+        layout = peft_config.layout(layer_index(current_key), is_plain(peft_config, current_key))
+        if isinstance(target, MoLoraLayer):
+            if adapter_name in target.molora_experts:
+                raise ValueError(
+                    f"an adapter named {adapter_name!r} is already attached: type model.unload() "
+                    "to start again, or model.add_adapter('another name', config) to add one"
+                )
+            target.update_layer(adapter_name, peft_config, layout)
+            return
+        if isinstance(target, BaseTunerLayer):
+            raise ValueError(
+                f"{current_key} already carries another PEFT method ({type(target).__name__}): "
+                "type model.unload() first"
+            )
+        if not isinstance(target, nn.Linear):
+            raise ValueError(
+                f"{current_key} is a {type(target).__name__}, and only linear layers (also in 4 "
+                f"or 8 bits) can carry experts: take {target_name!r} out of target_modules"
+            )
+        layer = MoLoraLayer(target, current_key, self._routing_state())
+        layer._active_adapter = adapter_name
+        layer.update_layer(adapter_name, peft_config, layout)
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)
+
+    def _routing_state(self) -> RoutingState:
+        """The model's one state: found where layers exist already, else made with its hook."""
+        found = states(self.model)
+        if found:
+            return found[0]
+        state = RoutingState()
+        self.model.register_forward_pre_hook(state.begin, with_kwargs=True)
+        return state
+
+    def _check_merge_allowed(self) -> None:
+        super()._check_merge_allowed()
+        for adapter in self.active_adapters:
+            if self.peft_config[adapter].has_routed:
+                raise ValueError(NO_SINGLE_WEIGHT.format(adapter=adapter))
+
+    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> nn.Module:
+        found = states(self.model)
+        model = super()._unload_and_optionally_merge(*args, **kwargs)
+        hooks = model._forward_pre_hooks
+        for number, hook in list(hooks.items()):
+            if getattr(hook, "__self__", None) in found:
+                del hooks[number]
+                model._forward_pre_hooks_with_kwargs.pop(number, None)
+        return model
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """PEFT only warns when tensors are missing; an adapter loaded by half must not pass."""
+        renamed = super()._remap_adapter_state_dict_for_load(
+            model, config, adapter_name, state_dict
+        )
+        marks = (f".molora_experts.{adapter_name}.", f".molora_router.{adapter_name}.")
+        wanted = {key for key in model.state_dict() if any(mark in key for mark in marks)}
+        missing = sorted(wanted - renamed.keys())
+        if missing:
+            raise ValueError(
+                f"the adapter file lacks {len(missing)} of {len(wanted)} tensors (first: "
+                f"{missing[0]}): it belongs to another configuration or another base model, or "
+                "was cut off; copy the folder again, or load it on the base it was trained on"
+            )
+        return renamed
+
+
+def is_plain(config: MoLoraConfig, key: str) -> bool:
+    """Does this module get ordinary LoRA?
+
+    >>> is_plain(MoLoraConfig(), "model.layers.0.self_attn.q_proj")
+    True
+    """
+    return any(key == name or key.endswith(f".{name}") for name in config.plain_modules)
+
+
+def layer_index(key: str) -> int | None:
+    """Number of the decoder layer in a module name; None where there is none.
+
+    >>> layer_index("model.layers.11.mlp.up_proj")
+    11
+    """
+    found = re.search(r"(?:^|\.)(\d+)(?:\.|$)", key)
+    return int(found.group(1)) if found else None
