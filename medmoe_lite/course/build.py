@@ -78,8 +78,8 @@ def execute(made, folder: Path, timeout: int = 600):
     """Run all cells in a fresh kernel with one thread and an empty run folder."""
     from nbclient import NotebookClient
 
-    with tempfile.TemporaryDirectory() as runs:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MEDMOE_RUNS": runs}
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MEDMOE_HOME": home}
         environment |= {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
         client = NotebookClient(made, timeout=timeout, kernel_name="python3")
         client.resources = {"metadata": {"path": str(folder)}}

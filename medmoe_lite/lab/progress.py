@@ -1,7 +1,7 @@
 """What a learner has predicted, answered and passed, kept in one small file.
 
-The file is `progress.json` in the run folder: `MEDMOE_RUNS` where that is set, else `runs` in
-the folder of the notebook. It is written whole or not at all; a damaged file counts as empty.
+The file is `progress.json` in the kit's own folder (`medmoe_lite.paths.home_dir`). It is written
+whole or not at all; a damaged file counts as empty.
 """
 
 import json
@@ -9,10 +9,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from medmoe_lite.paths import home_dir
+
 
 def path() -> Path:
     """Where the progress file is."""
-    return Path(os.environ.get("MEDMOE_RUNS", "runs")) / "progress.json"
+    return home_dir() / "progress.json"
 
 
 def read(section: str) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""Three sick LoRA runs to diagnose, and a healthy one beside them.
+
+Each run makes one mistake on purpose and shows it in its first steps. The learner reads the
+cause from the curves: where does the loss start, does it move, does it stay down?
+"""
+
+from typing import Any
+
+import torch
+
+from medmoe_lite.lab.lora import LoRALinear, attach_lora
+
+CAUSES = (
+    "A and B are both zero at the start",
+    "B is not zero at the start",
+    "the update is scaled by alpha, not by alpha / r",
+    "the rank is too small",
+    "the base is not frozen",
+)
+SICK = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]}
+EVIDENCE = {
+    "run P": "run P starts where the healthy run starts, then jumps: its steps are too large.",
+    "run Q": "run Q does not move at all: no gradient reaches A or B.",
+    "run R": "run R starts far above the others, before the first step.",
+}
+
+
+def evidence(run: str) -> str:
+    """What the curve of a run shows, for somebody who named another cause."""
+    return f"Look again: {EVIDENCE[run]}"
+
+
+def infect(model: Any, run: str, r: int = 16, alpha: float = 32.0) -> Any:
+    """Attach LoRA with the mistake of `run`; any other name gives the healthy form."""
+    cause = SICK.get(run)
+    # alpha / r becomes alpha when alpha is multiplied by r beforehand
+    scale = alpha * r if cause == CAUSES[2] else alpha
+    attach_lora(model, ("q_proj", "v_proj", "up_proj", "down_proj"), r, scale)
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, LoRALinear):
+                if cause == CAUSES[0]:
+                    layer.A.zero_()
+                if cause == CAUSES[1]:
+                    layer.B.normal_(std=0.2)
+    return model
