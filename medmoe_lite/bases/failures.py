@@ -10,21 +10,21 @@ from pathlib import Path
 
 from .source import remedy
 
+# On some CPUs bitsandbytes warns at import that a package is missing which would fetch
+# programs from the hub. The kit does without it, and so should the learner's first cell.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bar for a file of some megabytes, and no advice to install a hub client."""
+    """No progress bar for a file of some megabytes."""
     from transformers.utils import logging as hf_logging
 
     bar = hf_logging.is_progress_bar_enabled()
-    noisy = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    level = noisy.level
     hf_logging.disable_progress_bar()
-    noisy.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        noisy.setLevel(level)
         if bar:
             hf_logging.enable_progress_bar()
 
