@@ -27,7 +27,7 @@ from ..train.files import write_text
 
 GENERAL = [name for name, family in families().items() if family.group == "general"]
 FORMATS = ("json", "triage", "soap")
-LINEARS = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split()
+LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 INJECT_STEPS, ALIGN_STEPS, JOINT_STEPS = 400, 200, 400
 
 
@@ -48,7 +48,7 @@ def suites(table: str, split: str = "test", n: int = 60) -> dict[str, list[Examp
         "base_facts": make("knowledge", split, 2 * n, 21),
     }
     result |= {name: make(name, split, n, 21) for name in FORMATS}
-    result |= {name: make(name, split, 25 if name == "words" else n, 21) for name in GENERAL}
+    result |= {name: make(name, split, 20 if name == "words" else n, 21) for name in GENERAL}
     return result
 
 

@@ -176,7 +176,7 @@ FRAMES = (
     "{name} paid {price} for the {color} {tool}.",
     "At {age} {name} became a {job} and got a {pet}.",
 )
-TAGS = "RED AMBER GREEN S O A P X Y Z T K DX RX".split()
+TAGS = ["RED", "AMBER", "GREEN", "S", "O", "A", "P", "X", "Y", "Z", "T", "K", "DX", "RX"]
 
 
 def reformat(rng: Random) -> Example:
