@@ -6,7 +6,6 @@ feed-forward projections, ordinary LoRA of rank 16 on the attention projections.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -220,12 +219,13 @@ class MoLoraConfig(PeftConfig):
         )
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: Any
+    ) -> Any:
         """Read a configuration; on the way, refuse a damaged weight file with a clear error."""
-        check_weight_file(
-            Path(path) / (kwargs.get("subfolder") or "") / "adapter_model.safetensors"
-        )
-        return super().from_pretrained(path, *args, **kwargs)
+        folder = Path(pretrained_model_name_or_path) / (subfolder or "")
+        check_weight_file(folder / "adapter_model.safetensors")
+        return super().from_pretrained(pretrained_model_name_or_path, subfolder, **kwargs)
 
 
 def check_weight_file(file: Path) -> None:

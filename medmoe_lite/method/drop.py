@@ -8,6 +8,8 @@ are the first ones and are computed by the same product. Source: MedCare (arXiv 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from ..lowrank import LowRank
@@ -46,13 +48,13 @@ def drop_noise(model: nn.Module, adapter: str | None = None) -> nn.Module:
         what = "no MoLoRA adapter with" if adapter is None else "no"
         raise ValueError(f"no routed experts to drop: {which} has {what} num_experts > 0")
     for layer, name in routed:  # all checked before anything is changed
-        if not layer.molora_experts[name].layout.num_shared:
+        if not layer.lowrank(name).layout.num_shared:
             raise ValueError(
                 f"adapter {name!r} has no shared expert in {layer.layer_name}, so nothing would "
                 "be left there: train it with shared_experts=2 (MedCare), then drop the rest"
             )
     for layer, name in routed:
-        shared_only(layer.molora_experts[name])
+        shared_only(layer.lowrank(name))
         del layer.molora_router[name]
     for name in {name for _, name in routed}:
         _note_in_config(model, name)
@@ -73,7 +75,6 @@ def shared_only(lowrank: LowRank) -> None:
 def _note_in_config(model: nn.Module, adapter: str) -> None:
     configs = getattr(model, "peft_config", {})
     if adapter in configs:
-        config = configs[adapter]
-        config.num_experts = 0
-        config.expert_ranks = None
-        config.general_experts = 0
+        configs[adapter] = replace(
+            configs[adapter], num_experts=0, expert_ranks=None, general_experts=0
+        )

@@ -48,8 +48,7 @@ def expert_weights(model: nn.Module, adapter: str = "default") -> dict[str, Expe
     for layer in layers:
         if adapter not in layer.molora_experts:
             continue
-        lowrank = layer.molora_experts[adapter]
-        router = layer.molora_router[adapter] if adapter in layer.molora_router else None
+        lowrank, router = layer.lowrank(adapter), layer.gate(adapter)
         slices = lowrank.layout.slices
         found[layer.layer_name] = ExpertWeights(
             A=[lowrank.A[own] for own in slices],

@@ -8,13 +8,13 @@ are all the same to it. The mathematics is in layout.py, gates.py and lowrank.py
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from ..gates import TokenGate
+from ..gates import Routing, TokenGate
 from ..layout import Layout
 from ..lowrank import LowRank
 from .config import MoLoraConfig
@@ -32,6 +32,7 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
 
     adapter_layer_names = ("molora_experts", "molora_router")
     other_param_names = ()
+    base_layer: nn.Module
 
     def __init__(self, base_layer: nn.Linear, layer_name: str, state: RoutingState) -> None:
         super().__init__()
@@ -62,23 +63,39 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
+    def lowrank(self, adapter: str) -> LowRank:
+        """The pair (A, B) of an adapter.
+
+        Raises:
+            KeyError: this layer does not carry it.
+        """
+        return cast(LowRank, self.molora_experts[adapter])
+
+    def gate(self, adapter: str) -> TokenGate | None:
+        """The router of an adapter, or None where this layer has no routed experts."""
+        if adapter not in self.molora_router:
+            return None
+        return cast(TokenGate, self.molora_router[adapter])
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """y = W x + the active adapters' updates; (..., d_in) to (..., d_out)."""
+        if self.disable_adapters and self.merged:
+            self.unmerge()
         result = self.base_layer(x, *args, **kwargs)
         if self.disable_adapters:
             return result
         for adapter in self.active_adapters:
             if adapter in self.molora_experts and adapter not in self.merged_adapters:
-                update = self.molora_experts[adapter](x, self._gate(x, adapter))
+                update = self.lowrank(adapter)(x, self._weights(x, adapter))
                 result = result + update.to(result.dtype)
         return result
 
-    def _gate(self, x: Tensor, adapter: str) -> Tensor | None:
+    def _weights(self, x: Tensor, adapter: str) -> Tensor | None:
         """Gate weights (..., e), or None where no routed expert is open."""
-        if adapter not in self.molora_router or self.routing_state.closed:
+        gate = self.gate(adapter)
+        if gate is None or self.routing_state.closed:
             return None
-        gate = self.molora_router[adapter]
-        routing = gate(x)
+        routing: Routing = gate(x)
         trained = gate.weight.requires_grad and torch.is_grad_enabled()
         stash = Stashed(routing, self.routing_state.mask, gate.top_k) if trained else None
         self.routing_state.tell(self.layer_name, adapter, routing, stash)
@@ -90,7 +107,7 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
         Raises:
             ValueError: the adapter's weight depends on the token.
         """
-        lowrank: LowRank = self.molora_experts[adapter]
+        lowrank = self.lowrank(adapter)
         if lowrank.layout.num_routed:
             raise ValueError(NO_SINGLE_WEIGHT.format(adapter=adapter))
         scale = lowrank.A.new_tensor(lowrank.layout.scales)[lowrank.columns]
@@ -104,7 +121,8 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
                 delta = self.get_delta_weight(adapter).to(weight.dtype)
                 if safe_merge and not torch.isfinite(weight + delta).all():
                     raise ValueError(
-                        f"{self.layer_name}: merging {adapter!r} gives NaN or infinity"
+                        f"{self.layer_name}: merging {adapter!r} gives NaN or infinity, so the "
+                        "training has diverged: go back to an earlier checkpoint"
                     )
                 weight.data += delta
                 self.merged_adapters.append(adapter)
@@ -117,7 +135,7 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
             weight.data -= self.get_delta_weight(adapter).to(weight.dtype)
 
     def _weight_that_can_be_merged(self) -> Tensor:
-        weight = self.get_base_layer().weight
+        weight = cast(Tensor, self.get_base_layer().weight)
         if not weight.is_floating_point():
             raise ValueError(
                 f"{self.layer_name} is quantised, and merging would round the adapter away: "

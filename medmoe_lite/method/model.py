@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_target_module_exists
 from torch import Tensor, nn
@@ -85,16 +85,15 @@ class MoLoraModel(BaseTuner):
     def _check_merge_allowed(self) -> None:
         super()._check_merge_allowed()
         for adapter in self.active_adapters:
-            if self.peft_config[adapter].has_routed:
+            if cast(MoLoraConfig, self.peft_config[adapter]).has_routed:
                 raise ValueError(NO_SINGLE_WEIGHT.format(adapter=adapter))
 
-    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> nn.Module:
+    def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         found = states(self.model)
-        model = super()._unload_and_optionally_merge(*args, **kwargs)
-        hooks = model._forward_pre_hooks
-        for number, hook in list(hooks.items()):
+        model: Any = super()._unload_and_optionally_merge(*args, **kwargs)  # type: ignore[func-returns-value]
+        for number, hook in list(model._forward_pre_hooks.items()):
             if getattr(hook, "__self__", None) in found:
-                del hooks[number]
+                del model._forward_pre_hooks[number]
                 model._forward_pre_hooks_with_kwargs.pop(number, None)
         return model
 
