@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -12,6 +14,8 @@ from medmoe_lite.train import seeded
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 WORDS = [f"w{i}" for i in range(60)]
+# Trainer collects garbage at each start; what the imports made is none, and counting it is slow.
+gc.freeze()
 TARGETS = ["q_proj", "v_proj", "up_proj", "down_proj"]
 
 
@@ -45,7 +49,9 @@ def tiny_model(seed: int = 0, **sizes: int) -> Qwen2ForCausalLM:
 
 def with_lora(model: Qwen2ForCausalLM, seed: int = 0, dropout: float = 0.0, r: int = 4):
     with seeded(seed, "init"):
-        config = LoraConfig(r=r, lora_dropout=dropout, target_modules=TARGETS, task_type="CAUSAL_LM")
+        config = LoraConfig(
+            r=r, lora_dropout=dropout, target_modules=TARGETS, task_type="CAUSAL_LM"
+        )
         return get_peft_model(model, config)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
@@ -22,26 +22,52 @@ if TYPE_CHECKING:
     from ..tasks import Example
 
 
+@overload
 def likelihood_choice(
     model: Any,
     tokenizer: Any,
     suites: Mapping[str, Sequence[Example]],
+    batch_size: int = ...,
+    length: str = ...,
+) -> dict[str, Score]: ...
+
+
+@overload
+def likelihood_choice(
+    model: Any,
+    tokenizer: Any,
+    suites: Sequence[Example],
+    batch_size: int = ...,
+    length: str = ...,
+) -> Score: ...
+
+
+def likelihood_choice(
+    model: Any,
+    tokenizer: Any,
+    suites: Mapping[str, Sequence[Example]] | Sequence[Example],
     batch_size: int = 64,
     length: str = "sum",
-) -> dict[str, Score]:
+) -> dict[str, Score] | Score:
     """Score suites of items with `choices`: right when the gold answer is the likeliest option.
 
     Args:
+        model: any causal language model.
+        tokenizer: its tokenizer.
+        suites: name -> items, or one list of items.
+        batch_size: options scored together; changes the speed only.
         length: "sum" or "mean", see the head of this file.
 
     Returns:
-        name -> Score; `answers` are the chosen options, `unparsed` is 0.
+        name -> Score, or one Score for one list; `answers` are the chosen options, `unparsed` is 0.
 
     Raises:
         ValueError: an item without choices, or whose answer is not one of them.
     """
     if length not in ("sum", "mean"):
         raise ValueError(f'length={length!r}; choose "sum" or "mean".')
+    if not isinstance(suites, Mapping):
+        return likelihood_choice(model, tokenizer, {"items": suites}, batch_size, length)["items"]
     from ..tasks import encode
 
     results = {}

@@ -8,7 +8,7 @@ and positions are counted from the first real token.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import torch
 
@@ -55,29 +55,51 @@ def summarize(answers: list[str], correct: list[bool], unparsed: int) -> Score:
     return Score(len(correct), mean, unparsed, low, high, answers, correct)
 
 
+@overload
 def score(
     model: Any,
     tokenizer: Any,
     suites: Mapping[str, Sequence[Example]],
+    batch_size: int = ...,
+    max_new_tokens: int = ...,
+) -> dict[str, Score]: ...
+
+
+@overload
+def score(
+    model: Any,
+    tokenizer: Any,
+    suites: Sequence[Example],
+    batch_size: int = ...,
+    max_new_tokens: int = ...,
+) -> Score: ...
+
+
+def score(
+    model: Any,
+    tokenizer: Any,
+    suites: Mapping[str, Sequence[Example]] | Sequence[Example],
     batch_size: int = 64,
     max_new_tokens: int = 24,
-) -> dict[str, Score]:
+) -> dict[str, Score] | Score:
     """Decode and grade every suite.
 
     Args:
         model: any causal language model, adapters as they are set.
         tokenizer: its tokenizer.
-        suites: name -> items.
+        suites: name -> items, or one list of items.
         batch_size: rows decoded together; changes the speed only.
         max_new_tokens: longest answer. Raised for a suite whose longest gold answer needs more,
             so that no item is impossible.
 
     Returns:
-        name -> Score.
+        name -> Score, or one Score for one list.
 
     Raises:
         ValueError: a suite is empty.
     """
+    if not isinstance(suites, Mapping):
+        return score(model, tokenizer, {"items": suites}, batch_size, max_new_tokens)["items"]
     from ..tasks import encode, encode_prompt, grade
 
     results = {}

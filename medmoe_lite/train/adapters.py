@@ -63,7 +63,9 @@ def open_adapters(model: Any, train: tuple[str, ...], frozen: tuple[str, ...]) -
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:
     """Name -> tensor of everything that training may change: parameters and their buffers."""
-    found = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    found: dict[str, torch.Tensor] = {
+        name: p for name, p in model.named_parameters() if p.requires_grad
+    }
     if is_peft(model):
         prefix: str = model.base_model.prefix  # type: ignore[union-attr, assignment]
         for name, buffer in model.named_buffers():

@@ -26,7 +26,7 @@ def down_projections(model: Any, adapter: str) -> dict[str, list[torch.Tensor]]:
             found[name] = [lora[adapter].weight]
     if found:
         return found
-    from ..method import expert_weights
+    from .. import expert_weights
 
     return {name: list(parts.A) for name, parts in expert_weights(model, adapter).items()}
 

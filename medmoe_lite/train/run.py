@@ -168,7 +168,8 @@ class Keeper(TrainerCallback):
             "marks": self.history.marks,
             "sums": {name: value.item() for name, value in self.trainer.sums.items()},
         }
-        optimizer = getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)
+        wrapped: Any = self.trainer.optimizer
+        optimizer = getattr(wrapped, "optimizer", wrapped)
         checkpoint.save(self.folder, step, self.model, optimizer, state, self.stage.train)
 
     def _log(self, step: int) -> None:
