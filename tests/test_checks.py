@@ -43,7 +43,8 @@ def test_each_wrong_answer_is_named(exercise, mistake):
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name)
 def test_there_are_enough_wrong_answers_and_hints(exercise):
     assert len(exercise.mutants) >= 4
-    assert len(exercise.hints) == 3 and all(exercise.hints)
+    assert len(exercise.hints) == 3
+    assert all(exercise.hints)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name)

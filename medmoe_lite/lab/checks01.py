@@ -53,17 +53,15 @@ def check_update(update: Any) -> Verdict:
         return wrong("no-tensor", f"it returns {type(got).__name__}; return a tensor.")
     want = 2 * torch.einsum("btd,rd,or->bto", x, A, B)
     if got.shape != want.shape:
-        text = (
-            f"the shape is {tuple(got.shape)}; x {tuple(x.shape)} should give {tuple(want.shape)}."
-        )
+        text = f"x {tuple(x.shape)} gives {tuple(got.shape)}; it should give {tuple(want.shape)}."
         return wrong("shape", text)
     scales = SCALES | {"divided-by-d_in": R / 7}
     if (name := named_factor(got, want, scales)) is not None:
         text = f"the update is {factor(got, want):.3g} times the right one: {SCALE_WORDS[name]}."
         return wrong(name, text)
     if not same(got, want):
-        text = f"the largest difference is {largest_difference(got, want):.2g}; want x Aᵀ Bᵀ · alpha / r."
-        return wrong("values", text)
+        gap = largest_difference(got, want)
+        return wrong("values", f"the largest difference is {gap:.2g}; it is x Aᵀ Bᵀ · alpha / r.")
     return right("the update equals (alpha / r) · B A x, for a whole batch at once.")
 
 
@@ -93,8 +91,9 @@ def check_layer(layer_class: Any) -> Verdict:
         text = "A is zero. With B zero as well no gradient reaches either: it can never learn."
         return wrong("a-zero", text)
     if bool(layer.B.any()):
-        text = f"B is not zero at the start, so the output moves by {largest_difference(got, before):.2g}"
-        return wrong("b-not-zero", text + " before anything was learned.")
+        gap = largest_difference(got, before)
+        text = f"B is not zero: the output moves by {gap:.2g} before anything was learned."
+        return wrong("b-not-zero", text)
     if not same(got, before):
         gap = largest_difference(got, before)
         if same(got, torch.zeros_like(got)):
@@ -122,26 +121,18 @@ class Toy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embed = nn.Embedding(11, 6)
-        block = {
-            "q_proj": nn.Linear(6, 6),
-            "up_proj": nn.Linear(6, 8),
-            "down_proj": nn.Linear(8, 6),
-        }
-        self.layers = nn.ModuleList([nn.ModuleDict(block), nn.ModuleDict(_copy(block))])
+        sizes = {"q_proj": (6, 6), "up_proj": (6, 8), "down_proj": (8, 6)}
+        blocks = [{name: nn.Linear(*size) for name, size in sizes.items()} for _ in range(2)]
+        self.layers = nn.ModuleList([nn.ModuleDict(block) for block in blocks])
         self.lm_head = nn.Linear(6, 11, bias=False)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """ids (t,) -> (t, 11)"""
         h = self.embed(ids)
+        block: Any  # a ModuleDict with named layers
         for block in self.layers:
-            h = h + block["down_proj"](block["up_proj"](block["q_proj"](h)))
+            h = h + block.down_proj(block.up_proj(block.q_proj(h)))
         return self.lm_head(h)
-
-
-def _copy(block: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    import copy
-
-    return copy.deepcopy(block)
 
 
 TARGETS = ("up_proj", "down_proj")

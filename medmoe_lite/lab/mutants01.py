@@ -22,7 +22,8 @@ def _scaled(scale: Any) -> Any:
 class _Swapped(LoRALinear):
     def __init__(self, base, r, alpha):
         super().__init__(base, r, alpha)
-        self.A, self.B = nn.Parameter(self.A.T.clone()), nn.Parameter(self.B.T.clone())
+        a, b = self.A.detach().T.clone(), self.B.detach().T.clone()
+        self.A, self.B = nn.Parameter(a), nn.Parameter(b)
 
     def forward(self, x):
         return self.base(x) + x @ self.A @ self.B
@@ -33,7 +34,7 @@ class _PlainTensors(LoRALinear):
         super().__init__(base, r, alpha)
         a, b = self.A.detach(), self.B.detach()
         del self.A, self.B
-        self.A, self.B = a, b
+        self.__dict__.update(A=a, B=b)
 
 
 class _OpenBase(LoRALinear):

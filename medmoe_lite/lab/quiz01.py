@@ -27,8 +27,7 @@ QUIZ = (
                    " That is 1.1 % of the layer's 11.3 million.", right=True),
             Choice("11,272,192", "That is 2048 · 5504, the whole layer."),
             Choice("32,768", "That is A alone. B has 5504 · 16 more."),
-            Choice("180,355,072", "That multiplies all three. The update has that many multiply-adds"
-                   " nowhere; A and B are kept apart."),
+            Choice("180,355,072", "That is the product of all three. The sizes of A and B add up."),
         ),
         number=120_832,
     ),

@@ -38,12 +38,12 @@ def updates(before: nn.Module, after: nn.Module) -> Updates:
     """The change of every linear layer, name -> (d_out, d_in), of LoRA or of full fine-tuning."""
     found = {}
     for name in linear_names(after):
-        layer = after.get_submodule(name)
+        layer: Any = after.get_submodule(name)
         if isinstance(layer, LoRALinear):
             found[name] = update_of(layer)
         else:
-            old = before.get_submodule(name).weight.detach()
-            found[name] = layer.weight.detach() - old
+            old: Any = before.get_submodule(name)
+            found[name] = layer.weight.detach() - old.weight.detach()
     return found
 
 

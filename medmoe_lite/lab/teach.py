@@ -15,7 +15,7 @@ from torch import Tensor
 from medmoe_lite.tasks import Example, collate, encode, every_fact, make
 
 Batch = dict[str, Tensor]
-KEPT = ("read", "lookup", "words", "copy", "facts", "compare")
+KEPT = ("read", "lookup", "copy", "facts", "compare", "arithmetic")
 
 
 def new_facts(drugs: int = 36, wordings: str = "taught", table: str = "invented") -> list[Example]:
