@@ -70,7 +70,7 @@ class Corpus:
         specials = set(tokenizer.all_special_ids)
         self.tokens = [i for i in range(len(tokenizer)) if i not in specials]
         self.vocabulary = tuple(
-            word for word in tokenizer.get_vocab() if word.isalnum() and not word.isdigit()
+            word for word in sorted(tokenizer.get_vocab()) if word.isalnum() and not word.isdigit()
         )
 
     def recall(self, step: int) -> Batch:
