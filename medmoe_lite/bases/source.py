@@ -64,10 +64,10 @@ def nano_folder(part: str = "nano") -> Path:
     """Folder of a shipped nano model, "nano" or "nano/seed1"; it must contain a model."""
     folder = data_dir() / part
     if not (folder / "config.json").is_file():
-        shipped = sorted(p.parent.name for p in (data_dir() / "nano").glob("seed*/config.json"))
+        here = sorted((data_dir() / "nano").rglob("config.json"))
+        shipped = [path.parent.relative_to(data_dir()).as_posix() for path in here]
         raise FileNotFoundError(
-            f"there is no {part} in {data_dir()}; shipped are: "
-            f"{', '.join(['nano', *(f'nano/{name}' for name in shipped)])}. "
+            f"there is no {part} in {data_dir()}; there are: {', '.join(shipped) or 'none'}. "
             "Type one of these, or `git checkout -- data` if files of your clone are missing."
         )
     return folder
