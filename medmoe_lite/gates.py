@@ -121,3 +121,21 @@ class TokenGate(nn.Module):
     def extra_repr(self) -> str:
         experts, d_in = self.weight.shape
         return f"d_in={d_in}, num_experts={experts}, top_k={self.top_k}"
+
+
+def masked_rows(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Flatten tokens: x (..., n) to rows (T, n), and which of them count (T,), 1 or 0.
+
+    A mask (b, L) longer than x (b, t, n) belongs to a cached generation: its last t columns
+    count. A mask that does not fit x (packed or unusual inputs) is not used.
+
+    >>> rows, keep = masked_rows(torch.zeros(2, 3, 5), torch.tensor([[1, 1, 0], [1, 1, 1]]))
+    >>> rows.shape, keep.tolist()
+    (torch.Size([6, 5]), [1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    if mask is not None and x.dim() == 3 and mask.shape[1] > x.shape[1]:
+        mask = mask[:, -x.shape[1] :]
+    if mask is None or mask.numel() != len(rows):
+        return rows, rows.new_ones(len(rows))
+    return rows, mask.reshape(-1).to(device=x.device, dtype=x.dtype)

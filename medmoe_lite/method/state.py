@@ -35,9 +35,6 @@ class Listener(Protocol):
     def add(self, layer_name: str, adapter: str, routing: Routing, mask: Tensor | None) -> None:
         """Take note of one layer's routing."""
 
-    def begin(self, batch_size: int | None) -> None:
-        """A forward pass of the model begins."""
-
 
 class RoutingState:
     """Mask, switch, stash and listeners of one model.
