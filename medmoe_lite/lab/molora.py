@@ -98,9 +98,7 @@ class MoLoRALinear(nn.Module):
     (True, 6)
     """
 
-    def __init__(
-        self, base: nn.Linear, num_experts: int, top_k: int, r: int, alpha: float
-    ) -> None:
+    def __init__(self, base: nn.Linear, num_experts: int, top_k: int, r: int, alpha: float) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
         self.top_k, self.scale = top_k, alpha / r
