@@ -243,7 +243,7 @@ def test_files_of_a_stage(tmp_path):
     assert History.from_json(tmp_path / "history.json") == history
     files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     inside = {name.removeprefix("checkpoint-000004/") for name in files if "checkpoint" in name}
-    assert inside - {"adapter/README.md"} == {
+    assert inside == {
         "state.json", "state.safetensors",
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors",
     }  # fmt: skip

@@ -68,9 +68,12 @@ def trained(model: nn.Module) -> dict[str, torch.Tensor]:
     }
     if is_peft(model):
         prefix: str = model.base_model.prefix  # type: ignore[union-attr, assignment]
-        for name, buffer in model.named_buffers():
-            if owner(name, model.peft_config, prefix):  # type: ignore[arg-type]
-                found[name] = buffer
+        adapters: Any = model.peft_config
+        for path, module in model.named_modules():
+            for name, buffer in module.named_buffers(path, recurse=False):
+                passing = name.rpartition(".")[2] in module._non_persistent_buffers_set
+                if not passing and owner(name, adapters, prefix):
+                    found[name] = buffer
     return found
 
 

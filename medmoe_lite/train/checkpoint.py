@@ -125,6 +125,7 @@ def save_adapters(model: Any, folder: Path, adapters: tuple[str, ...]) -> None:
         model.save_pretrained(
             str(folder), selected_adapters=list(adapters), save_embedding_layers=False
         )
+        (folder / "README.md").unlink(missing_ok=True)  # a form with every field left empty
         return
     from safetensors.torch import save_file
 

@@ -38,6 +38,8 @@ from .trainer import StageTrainer
 if TYPE_CHECKING:
     from ..tasks import Example
 
+TERMS = ("loss", "lm", "balance", "orthogonal")
+
 
 def run_stage(
     model: Any,
@@ -121,6 +123,7 @@ class Keeper(TrainerCallback):
         self.identity, self.on_step = identity, on_step
         self.progress = Progress(stage.name, stage.steps)
         self.directions: dict[str, torch.Tensor] = {}
+        self._projected: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.stop = False
         self.trainer: StageTrainer
 
@@ -129,7 +132,9 @@ class Keeper(TrainerCallback):
         self.trainer = trainer
         device = next(self.model.parameters()).device
         trainer.sums = {k: torch.tensor(v, device=device) for k, v in state["sums"].items()}
+        trainer.counts = dict(state["counts"])
         trainer.seconds = self.history.seconds
+        self._projected = self._pairs()
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             lines = "".join(json.dumps(row) + "\n" for row in self.history.log)
@@ -167,6 +172,7 @@ class Keeper(TrainerCallback):
             "seconds": self.history.seconds,
             "marks": self.history.marks,
             "sums": {name: value.item() for name, value in self.trainer.sums.items()},
+            "counts": self.trainer.counts,
         }
         wrapped: Any = self.trainer.optimizer
         optimizer = getattr(wrapped, "optimizer", wrapped)
@@ -174,13 +180,9 @@ class Keeper(TrainerCallback):
 
     def _log(self, step: int) -> None:
         rows = self.history.log
-        since = step - (rows[-1]["step"] if rows else 0)
-        row: dict[str, Any] = {"step": step}
-        for name in ("loss", "lm", "balance", "orthogonal"):
-            if name in self.trainer.sums:
-                row[name] = self.trainer.sums[name].item() / since
-        row["lr"] = self.stage.lr_at(step - 1)
-        self.trainer.sums = {}
+        means = self.trainer.means()
+        terms = {name: means[name] for name in TERMS if name in means}
+        row: dict[str, Any] = {"step": step, **terms, "lr": self.stage.lr_at(step - 1)}
         rows.append(row)
         self.history.seconds = self.trainer.seconds
         self.progress.update(step, f"loss {row['loss']:.3f}")
@@ -197,15 +199,25 @@ class Keeper(TrainerCallback):
 
     @torch.no_grad()
     def _project(self) -> None:
-        if not self.directions:
+        if not self._projected:
             return
         from ..penalties import project_rows
+
+        for a, directions in self._projected:
+            a.copy_(project_rows(a, directions))
+
+    def _pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Every A that learns, with the directions it must not read."""
+        if not self.directions:
+            return []
         from .projection import down_projections
 
-        for adapter in self.stage.train:
-            for name, parts in down_projections(self.model, adapter).items():
-                for a in parts:
-                    a.copy_(project_rows(a, self.directions[name]))
+        return [
+            (a, self.directions[name])
+            for adapter in self.stage.train
+            for name, parts in down_projections(self.model, adapter).items()
+            for a in parts
+        ]
 
 
 def _directions(
@@ -233,7 +245,15 @@ def _identity(model: Any, stage: Stage, data: Mapping[str, Sequence[Any]]) -> di
 def _resume_state(folder: Path | None, identity: dict[str, Any]) -> dict[str, Any]:
     found = checkpoint.checkpoints(folder) if folder is not None else []
     if not found:
-        return {"step": 0, "log": [], "scores": [], "seconds": 0.0, "marks": {}, "sums": {}}
+        return {
+            "step": 0,
+            "log": [],
+            "scores": [],
+            "seconds": 0.0,
+            "marks": {},
+            "sums": {},
+            "counts": {},
+        }
     state = checkpoint.read_state(found[-1])
     before = state["identity"]
     if before != identity:

@@ -82,6 +82,7 @@ class StageTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.first_step = first
         self.sums: dict[str, torch.Tensor] = {}
+        self.counts: dict[str, int] = {}
         self.seconds = 0.0
         self._accepts = accepted_arguments(model)
         self._parts = 0
@@ -156,6 +157,16 @@ class StageTrainer(Trainer):
     def _add(self, name: str, value: torch.Tensor) -> None:
         value = value.detach().float()
         self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """Mean per step of every term since the last call; a term counts where it was on."""
+        found = {
+            name: value.item() * self.stage.accumulation / self.counts[name]
+            for name, value in self.sums.items()
+        }
+        self.sums, self.counts = {}, {}
+        return found
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: Trainer would walk over all parameters at each step."""
