@@ -9,15 +9,15 @@ orthogonal    between the A's of two adapters, in three forms:
 
 The hard form, projection, is in projection.py and can be imported from here as well.
 
-Every term must have a gradient. (MedCare's published commands compute theirs on a detached copy
-of the weights, so it is logged and trains nothing: METHODS, finding 2.)
+Every term is computed on the live parameters. A penalty on a detached copy of them would be
+logged and would train nothing; a test looks at the gradient.
 
 Shapes: `T` tokens, `e` routed experts, `d` width, `R` rank columns, `m` directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import torch

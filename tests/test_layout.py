@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from medmoe_lite.layout import Expert, Layout
+
+
+def test_knowledge_and_noise_aggregator():
+    layout = Layout.mixture(num_experts=8, r=16, lora_alpha=32, shared_experts=2)
+    assert layout.ranks == (32, *[16] * 8)
+    assert layout.scales == (2.0,) * 9  # α/r for the shared expert too, not α/(n r)
+    assert (layout.num_shared, layout.num_routed) == (1, 8)
+    assert (layout.shared_rank, layout.total_rank) == (32, 160)
+
+
+def test_columns_and_slices_say_the_same():
+    layout = Layout.mixture(3, r=2, lora_alpha=4, shared_experts=1, expert_ranks=[1, 4, 2])
+    columns = layout.columns()
+    assert columns.shape == (layout.total_rank,)
+    for number, own in enumerate(layout.slices):
+        assert (columns[own] == number).all()
+        assert int((columns == number).sum()) == layout.ranks[number]
+
+
+def test_ranks_differ_by_expert_and_so_do_scales():
+    layout = Layout.mixture(3, r=16, lora_alpha=32, expert_ranks=[4, 8, 16])
+    assert layout.scales == (8.0, 4.0, 2.0)
+
+
+def test_general_experts_come_first():
+    groups = [e.group for e in Layout.mixture(4, r=1, lora_alpha=1, general_experts=1).experts]
+    assert groups == ["general", "medical", "medical", "medical"]
+
+
+def test_forgetting_the_routed_experts_leaves_lora():
+    kept = Layout.mixture(8, r=16, lora_alpha=32, shared_experts=1).without_routed()
+    assert kept == Layout.lora(16, 32)
+    assert torch.equal(kept.columns(), torch.zeros(16, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Layout(()), "at least one expert"),
+        (lambda: Layout((Expert(0, 1.0),)), "rank 1 or more"),
+        (lambda: Layout((Expert(1, 1.0), Expert(1, 1.0, shared=True))), "reorder"),
+        (lambda: Layout.mixture(2, 4, 8, expert_ranks=[1]), "one rank an expert"),
+        (lambda: Layout.mixture(2, 4, 8).without_routed(), "shared_experts=1"),
+    ],
+)
+def test_impossible_layouts_say_what_to_do(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
