@@ -133,7 +133,8 @@ def install(command):
         lines.append(raw.decode(errors="replace").rstrip())
         text = lines[-1].strip()
         if text.startswith("Downloading") and " MB)" in text:
-            print(f"  {text}", flush=True)
+            name, size = text.split()[1].split("-")[0], text.split("(")[-1].rstrip(")")
+            print(f"  {name}, {size}", flush=True)
         elif text.startswith("Installing collected"):
             print("  Unpacking", flush=True)
     if process.wait() != 0:

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -116,18 +114,3 @@ def test_little_room(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: Little)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 10_000)
     assert doctor.memory().state == doctor.disk().state == doctor.threads().state == "look"
-
-
-def test_command_line_of_medmoe():
-    def run(*words):
-        command = [sys.executable, "-m", "medmoe_lite.cli", *words]
-        return subprocess.run(command, capture_output=True, text=True)
-
-    shown = run("--help")
-    assert shown.returncode == 0
-    for name in ("doctor", "lab", "nano", "data"):
-        assert name in shown.stdout
-    assert run("--version").stdout.startswith("medmoe-lite ")
-    facts = run("data", "check")
-    assert facts.returncode == 0, facts.stdout
-    assert run("nonsense").returncode == 2
