@@ -14,7 +14,8 @@ HINTS = {
     "3.2": (
         "Expert i is a LoRA of its own: A[i] goes down to r numbers, B[i] goes up. Its weight is"
         " one number a token.",
-        "total = 0\nfor each expert i:\n    answer = x times A[i] transposed times B[i] transposed\n"
+        "total = 0\nfor each expert i:\n"
+        "    answer = x times A[i] transposed times B[i] transposed\n"
         "    total = total + weights[..., i:i+1] times answer\nreturn scale times total",
         "total = 0\nfor i in range(len(A)):\n"
         "    total = total + weights[..., i : i + 1] * (x @ A[i].T @ B[i].T)\nreturn scale * total",

@@ -36,14 +36,11 @@ def training_items(n: int = 600, seed: int = 0) -> Suites:
     return {"knowledge": new_facts(), **found, "general": general}
 
 
-def test_items(n: int = 60, seed: int = 0, split: str = "test") -> Suites:
+def held_items(n: int = 60, seed: int = 0, split: str = "test") -> Suites:
     """Items that no training item shares; knowledge is asked in three other wordings."""
     found = {name: make(name, split, n, seed) for name in FAMILIES[1:4]}
     general = [item for name in KEPT for item in make(name, split, n // len(KEPT), seed)]
     return {"knowledge": _even(new_facts(wordings="heldout"), n, seed), **found, "general": general}
-
-
-test_items.__test__ = False  # type: ignore[attr-defined]  # a function for notebooks, no test
 
 
 def mixed_batches(
@@ -78,12 +75,14 @@ def fit(
     lr: float = 4e-3,
     every: int = 0,
     on_step: Callable[[int, nn.Module], None] | None = None,
+    announce: Callable[[Batch], None] | None = None,
 ) -> list[float]:
     """One step of AdamW a batch, the rate rises for 10 steps and then falls; returns the losses.
 
     Args:
         every: print the mean loss of each so many steps; 0 prints nothing.
         on_step: called with (step, model) between the backward pass and the update.
+        announce: called with each batch before it is used, family labels included.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
@@ -91,6 +90,8 @@ def fit(
     model.train()
     for step, batch in enumerate(batches):
         optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 10, 1 - 0.9 * step / len(batches))
+        if announce is not None:
+            announce(batch)
         inputs = {key: value for key, value in batch.items() if key != "family"}
         loss = model(**inputs).loss
         optimizer.zero_grad()

@@ -13,6 +13,7 @@ Source: MING-MOE, arXiv 2404.09027.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,7 @@ class MoLoRALinear(nn.Module):
 
 def attach_molora(
     model: nn.Module,
-    layer: type[nn.Module] = MoLoRALinear,
+    layer: Callable[..., nn.Module] = MoLoRALinear,
     num_experts: int = 8,
     top_k: int = 2,
     r: int = 4,
@@ -146,7 +147,7 @@ def attach_molora(
     return model
 
 
-def count_adapter(layer: nn.Module) -> tuple[int, int]:
+def count_adapter(layer: MoLoRALinear) -> tuple[int, int]:
     """Adapter numbers that work for one token, and all adapter numbers of the layer.
 
     The router works for every token; of the experts, only top_k do.
@@ -154,6 +155,6 @@ def count_adapter(layer: nn.Module) -> tuple[int, int]:
     >>> count_adapter(MoLoRALinear(nn.Linear(10, 20), num_experts=8, top_k=2, r=3, alpha=6))
     (268, 808)
     """
-    router = sum(p.numel() for p in layer.router.parameters())  # type: ignore[union-attr]
-    experts = layer.A.numel() + layer.B.numel()  # type: ignore[operator]
-    return router + experts * layer.top_k // len(layer.A), router + experts  # type: ignore
+    router = sum(p.numel() for p in layer.router.parameters())
+    experts = layer.A.numel() + layer.B.numel()
+    return router + experts * layer.top_k // len(layer.A), router + experts
