@@ -1,0 +1,81 @@
+"""Notebook 00 and the learner's own machine: the doctor's table, and the choice of a track.
+
+The table is `medmoe doctor` as HTML. Folders are cut to their last name, so that a notebook that
+is shared tells nobody where it was run.
+"""
+
+import re
+from collections.abc import Iterable
+
+from medmoe_lite.doctor import Check, examine
+from medmoe_lite.lab import progress
+from medmoe_lite.lab.html import box, escape, in_notebook, publish
+
+TRACKS = {
+    "laptop": "this machine, no network, the nano model, seconds a run. All of it is here.",
+    "GPU": "Qwen1.5-1.8B-Chat in four bits. load_base does it now; its notebook, 09, is planned.",
+    "class": "you teach. Hints, quizzes and typical mistakes are here; handing out is planned.",
+}
+_COLOUR = {"ok": "#2e8b57", "look": "#b8860b", "fail": "#c0392b"}
+_FOLDER = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+){2,}")
+
+
+def short(text: str) -> str:
+    """Text with every folder cut to its last name.
+
+    >>> short("3.12.1 at /home/ada/kit/.venv/bin/python")
+    '3.12.1 at …/python'
+    """
+    return _FOLDER.sub(lambda found: "…/" + re.split(r"[/\\]", found.group())[-1], text)
+
+
+def doctor(checks: Iterable[Check] | None = None) -> bool:
+    """Show what `medmoe doctor` finds; True where nothing failed."""
+    found = list(examine() if checks is None else checks)
+    text = "\n".join(short(check.line()) for check in found)
+    rows = "".join(_row(check) for check in found)
+    head = '<tr><th scope="col">state</th><th scope="col">what</th><th scope="col">found</th></tr>'
+    publish(text, f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
+    return all(check.state != "fail" for check in found)
+
+
+def _row(check: Check) -> str:
+    left = 'style="text-align:left"'
+    mark = f'<b style="color:{_COLOUR[check.state]}">{check.state.upper()}</b>'
+    told = escape(short(check.found))
+    if check.advice:
+        told += f"<br>→ {escape(short(check.advice))}"
+    return f"<tr><td {left}>{mark}</td><td {left}>{check.name}</td><td {left}>{told}</td></tr>"
+
+
+def pick_track(track: str | None = None) -> None:
+    """Choose a way through the course; the choice is kept in the progress file.
+
+    Args:
+        track: "laptop", "GPU" or "class", where there are no widgets to click.
+
+    Raises:
+        ValueError: another word.
+    """
+    if track is not None:
+        if track not in TRACKS:
+            raise ValueError(f"track={track!r}: choose one of {', '.join(TRACKS)}.")
+        progress.write("track", "chosen", track)
+    text = "\n".join(f"{name}: {words}" for name, words in TRACKS.items())
+    if not in_notebook():
+        print(text)
+        return
+    import ipywidgets as widgets
+
+    from medmoe_lite.lab.widgets import view
+
+    stored = progress.read("track").get("chosen")
+    buttons = widgets.RadioButtons(
+        options=[(f"{name}: {words}", name) for name, words in TRACKS.items()],
+        value=stored if stored in TRACKS else None,
+        description="Your track",
+        layout=widgets.Layout(width="auto"),
+    )
+    buttons.observe(lambda change: progress.write("track", "chosen", change["new"]), "value")
+    items = "".join(f"<li><b>{name}</b>: {escape(words)}</li>" for name, words in TRACKS.items())
+    publish(text, box(f"Your track:<ul>{items}</ul>", "#4a6fa5"), view(buttons))

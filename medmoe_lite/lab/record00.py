@@ -1,0 +1,95 @@
+"""Record what a first adapter adds and costs: `python -m medmoe_lite.lab.record 00`.
+
+The same training as in notebook 00, over adapter seeds and both pre-trained bases. Each run is
+scored with the adapter off and on; one line a run, and a run that is there is not repeated.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medmoe_lite.tasks import Example, make
+
+STEPS, BATCH, RANK = 100, 32, 8
+LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+BASES = ("nano", "nano/seed1")
+Suites = dict[str, list[Example]]
+
+
+def suites(n: int = 60) -> Suites:
+    """What notebook 00 asks: the new drugs in taught and other words, and three old abilities."""
+    from medmoe_lite.lab.teach import new_facts
+
+    return {
+        "new drugs, taught words": new_facts(),
+        "new drugs, other words": new_facts(wordings="heldout"),
+        "countries, animals": make("facts", "test", n),
+        "drugs, conditions": make("knowledge", "test", n),
+        "reading a text": make("read", "test", n),
+    }
+
+
+def ask_all(model: Any, tokenizer: Any, items: Suites) -> dict[str, float]:
+    """Share of questions answered, suite by suite, adapters as they are set."""
+    from medmoe_lite.lab.teach import recall
+
+    return {name: recall(model, tokenizer, examples) for name, examples in items.items()}
+
+
+def one_run(base: str, seed: int, steps: int) -> list[dict[str, Any]]:
+    """Train one adapter and score it off and on."""
+    import torch
+    from peft import get_peft_model
+
+    from medmoe_lite import MoLoraConfig, load_base
+    from medmoe_lite.lab.start00 import without_adapter
+    from medmoe_lite.lab.teach import new_facts
+    from medmoe_lite.train import Stage, run_stage
+
+    model, tokenizer = load_base(base)
+    torch.manual_seed(seed)
+    config = MoLoraConfig(
+        r=RANK, lora_alpha=2 * RANK, num_experts=0, shared_experts=1, target_modules=LINEARS,
+        plain_modules=[],
+    )  # fmt: skip
+    tuned = get_peft_model(model, config)
+    stage = Stage("new drugs", {"facts": 1}, steps, batch_size=BATCH, seed=seed)
+    run_stage(tuned, tokenizer, stage, {"facts": new_facts()})
+    items = suites()
+    scores = {
+        "adapter off": without_adapter(tuned, lambda: ask_all(tuned, tokenizer, items)),
+        "adapter on": ask_all(tuned, tokenizer, items),
+    }
+    return [
+        {"arm": arm, "base": base, "seed": seed}
+        | {name: round(value, 4) for name, value in row.items()}
+        for arm, row in scores.items()
+    ]
+
+
+def main(seeds: int = 5, steps: int | None = None, out: Path | None = None) -> None:
+    """Record every seed and base that is not in `out` yet."""
+    from medmoe_lite.paths import data_dir
+    from medmoe_lite.train.files import write_text
+
+    out = out or data_dir() / "recorded" / "00_first_adapter.json"
+    settings = {"steps": steps or STEPS, "batch": BATCH, "rank": RANK, "facts": 144}
+    content: dict[str, Any] = {
+        "command": "python -m medmoe_lite.lab.record 00", "settings": settings, "runs": [],
+    }  # fmt: skip
+    if out.exists():
+        old = json.loads(out.read_text(encoding="utf-8"))
+        content = old if old["settings"] == settings else content
+    for base in BASES:
+        for seed in range(seeds):
+            if _done(content["runs"], base, seed):
+                continue
+            content["runs"] += one_run(base, seed, settings["steps"])
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_text(out, json.dumps(content, indent=1) + "\n")
+            print(f"00 {base} seed {seed}: {content['runs'][-1]}", flush=True)
+
+
+def _done(runs: Sequence[dict[str, Any]], base: str, seed: int) -> bool:
+    return any((run["base"], run["seed"]) == (base, seed) for run in runs)
