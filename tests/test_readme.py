@@ -1,0 +1,36 @@
+"""The README keeps its word: its program runs, its files and its commands exist."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def text(root):
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_program_runs(text, tmp_path):
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my-adapter" / "adapter_config.json").is_file()
+
+
+def test_named_files_exist(root, text):
+    names = re.findall(r"`((?:medmoe_lite|data|notebooks)/[\w./-]*)`", text)
+    names += re.findall(r"`([\w-]+\.(?:md|txt|yml))`", text)
+    names += re.findall(r"`(LICENSE[\w-]*)`", text) + re.findall(r"\]\((?!http)([^)]+)\)", text)
+    assert len(names) > 8
+    assert [name for name in names if not (root / name).exists()] == []
+
+
+def test_commands_exist_at_both_doors(root, text):
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"`make (\w+)", text)
+    assert set(named) == set(re.findall(r"python -m make (\w+)", text))
+    assert all(re.search(rf"^\.PHONY:.* {name}\b", makefile, re.M) for name in named)
