@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from train_tiny import WORDS, pairs, tiny_model, tiny_tokenizer, with_lora
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from medmoe_lite.measure import greedy, likelihood_choice, score
 from medmoe_lite.tasks import Example, encode, encode_prompt
-from medmoe_lite.train import Stage, run_stage
+from medmoe_lite.train import Stage, run_stage, seeded
 
 
 def one_by_one(model, tokenizer, prompt, limit):
@@ -41,6 +42,16 @@ def test_batched_decoding_is_generate_one_by_one(taught, tokenizer, batch_size):
     expected = [one_by_one(taught, tokenizer, p, 8) for p in prompts]
     assert len({len(said) for said in expected}) > 2
     assert greedy(taught, tokenizer, prompts, batch_size, 8) == expected
+
+
+def test_absolute_positions_count_from_the_first_real_token(tokenizer):
+    with seeded(0, "base"):
+        sizes = {"vocab_size": 128, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
+        model = GPT2LMHeadModel(GPT2Config(**sizes, initializer_range=0.5)).eval()
+    prompts = [encode_prompt(e, tokenizer) for e in pairs(12)]
+    expected = [one_by_one(model, tokenizer, p, 6) for p in prompts]
+    assert len({tuple(said) for said in expected}) > 3
+    assert greedy(model, tokenizer, prompts, 12, 6) == expected
 
 
 def test_scores_do_not_depend_on_the_batch_size(taught, tokenizer):

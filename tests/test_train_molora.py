@@ -126,3 +126,34 @@ def test_a_stopped_mixture_goes_on_with_the_same_bits(tmp_path):
     one, two = state(whole), state(resumed)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert history.log == expected.log
+
+
+def test_four_bits_train_score_and_resume(tmp_path):
+    from medmoe_lite.bases.load import load_base
+
+    tiny_model().save_pretrained(tmp_path / "base")
+    tiny_tokenizer().save_pretrained(tmp_path / "base")
+
+    def build():
+        base, tokenizer = load_base(tmp_path / "base", four_bit=True, device="cpu")
+        with seeded(0, "init"):
+            return get_peft_model(base, config()), tokenizer
+
+    given = stage(checkpoint_every=2, score_at=(3,), noise_dropout=0.5)
+    suites = {"s": pairs(4)}
+    whole, tokenizer = build()
+    history = run_stage(whole, tokenizer, given, DATA, out=tmp_path / "a", suites=suites)
+
+    def stop(step, model):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    model, _ = build()
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(model, tokenizer, given, DATA, tmp_path / "b", suites, stop)
+    model, _ = build()
+    resumed = run_stage(model, tokenizer, given, DATA, out=tmp_path / "b", suites=suites)
+    one, two = state(whole), state(model)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert resumed.log == history.log
+    assert resumed.scores == history.scores

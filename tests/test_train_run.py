@@ -219,9 +219,13 @@ def test_projection_keeps_a_off_the_given_directions(monkeypatch):
         return directions
 
     generator = torch.Generator().manual_seed(0)
-    stand_in(
-        monkeypatch, input_directions=input_directions, project_rows=lambda a, q: a - (a @ q) @ q.T
-    )
+    projected = []
+
+    def project_rows(a, q):
+        projected.append(a.shape)
+        return a - (a @ q) @ q.T
+
+    stand_in(monkeypatch, input_directions=input_directions, project_rows=project_rows)
     model = with_lora(tiny_model())
     before = state(model)
     run_stage(model, tiny_tokenizer(), short(project=("a", 0.9)), DATA)
@@ -232,6 +236,7 @@ def test_projection_keeps_a_off_the_given_directions(monkeypatch):
             assert (a @ directions[name]).abs().max() < 1e-6
             moved += not torch.equal(a, before[f"{name}.lora_A.default.weight"])
     assert moved == 8
+    assert len(projected) == 8 * (1 + 4), "before the first step and after each of four"
 
 
 def test_files_of_a_stage(tmp_path):

@@ -93,7 +93,7 @@ def likelihood_choice(
     return results
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def log_likelihoods(
     model: Any, tokenizer: Any, items: Sequence[dict], batch_size: int = 64, mean: bool = False
 ) -> list[float]:

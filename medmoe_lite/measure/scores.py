@@ -140,7 +140,7 @@ def greedy(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             for first in range(0, len(order), batch_size):
                 rows = order[first : first + batch_size]
                 said = _decode(model, [list(prompts[i]) for i in rows], stops, max_new_tokens)

@@ -115,8 +115,12 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | N
                 if f"{kind}/{name}" in tensors
             }
             if moments:
-                on_device = {k: v if k == "step" else v.to(target) for k, v in moments.items()}
-                optimizer.state[target] = on_device
+                # The fused AdamW keeps its step count beside the weights, the plain one does not.
+                beside = target.device if optimizer.defaults.get("fused") else "cpu"
+                optimizer.state[target] = {
+                    kind: value.to(beside) if kind == "step" else value.to(target)
+                    for kind, value in moments.items()
+                }
 
 
 def save_adapters(model: Any, folder: Path, adapters: tuple[str, ...]) -> None:

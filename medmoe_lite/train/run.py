@@ -88,9 +88,9 @@ def run_stage(
     with seeded(stage.seed, "run"), tempfile.TemporaryDirectory() as scratch:
         try:
             trainer = StageTrainer(model, stage, mixture, optimizer, scratch, [keeper])
-            keeper.begin(trainer, state)
-            if state["step"] < stage.steps:
-                with keeper.progress, _whole_steps(keeper):
+            with keeper.progress, _whole_steps(keeper):
+                keeper.begin(trainer, state)
+                if state["step"] < stage.steps:
                     trainer.train()
         finally:
             if use_cache is not None:
@@ -150,6 +150,7 @@ class Keeper(TrainerCallback):
         self._project()
         if step % stage.log_every == 0 or last:
             self._log(step)
+        self.progress.update(step, self._note())
         if last or step in stage.score_at:
             self._score(step)
         if self.on_step is not None:
@@ -185,10 +186,12 @@ class Keeper(TrainerCallback):
         row: dict[str, Any] = {"step": step, **terms, "lr": self.stage.lr_at(step - 1)}
         rows.append(row)
         self.history.seconds = self.trainer.seconds
-        self.progress.update(step, f"loss {row['loss']:.3f}")
         if self.folder is not None:
             with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
+
+    def _note(self) -> str:
+        return f"loss {self.history.log[-1]['loss']:.3f}" if self.history.log else ""
 
     def _score(self, step: int) -> None:
         if not self.suites:
