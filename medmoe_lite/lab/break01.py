@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from medmoe_lite.lab.lora import LoRALinear, attach_lora
+from medmoe_lite.lab.lora import adapters, attach_lora
 
 CAUSES = (
     "A and B are both zero at the start",
@@ -37,10 +37,30 @@ def infect(model: Any, run: str, r: int = 16, alpha: float = 32.0) -> Any:
     scale = alpha * r if cause == CAUSES[2] else alpha
     attach_lora(model, ("q_proj", "v_proj", "up_proj", "down_proj"), r, scale)
     with torch.no_grad():
-        for layer in model.modules():
-            if isinstance(layer, LoRALinear):
-                if cause == CAUSES[0]:
-                    layer.A.zero_()
-                if cause == CAUSES[1]:
-                    layer.B.normal_(std=0.2)
+        for layer in adapters(model).values():
+            if cause == CAUSES[0]:
+                layer.A.zero_()
+            if cause == CAUSES[1]:
+                layer.B.normal_(std=0.2)
     return model
+
+
+def watch(model: Any, tokenizer: Any, facts: Any, batches: Any, every: int = 4) -> list[float]:
+    """Train and return the loss on fixed facts: before the first step, then after each `every`.
+
+    Losses that are no longer a number count as 100, so that they can be drawn.
+    """
+    from medmoe_lite.lab.teach import lessons, teach
+
+    probe = lessons(tokenizer, facts, steps=1, batch_size=48, seed=7)[0]
+
+    def now() -> float:
+        with torch.no_grad():
+            loss = float(model(**probe).loss)
+        return min(loss, 100.0) if loss == loss else 100.0
+
+    seen = [now()]
+    for start in range(0, len(batches), every):
+        teach(model, batches[start : start + every], lr=4e-3)
+        seen.append(now())
+    return seen

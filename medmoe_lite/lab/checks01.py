@@ -182,7 +182,7 @@ def check_attach(attach: Any) -> Verdict:
 
 
 def check_merge(merge: Any) -> Verdict:
-    """1.4: `merge(layer)`."""
+    """1.5: `merge(layer)`."""
     torch.manual_seed(0)
     layer = lora.LoRALinear(nn.Linear(6, 6), R, ALPHA)  # square, so that a transpose has the shape
     with torch.no_grad():
@@ -215,7 +215,7 @@ def check_merge(merge: Any) -> Verdict:
 
 
 def check_count(count: Any) -> Verdict:
-    """1.5: `count_parameters(model)` returns (learning, all)."""
+    """1.4: `count_parameters(model)` returns (learning, all)."""
     layer = lora.LoRALinear(nn.Linear(10, 20), 2, 4.0)
     got = count(layer)
     if got is None or got is Ellipsis:
@@ -262,7 +262,7 @@ BANK = (
     _bank("1.1", "the low-rank update", check_update, lora.lora_update),
     _bank("1.2", "the LoRA layer", check_layer, lora.LoRALinear),
     _bank("1.3", "attach to a model", check_attach, lora.attach_lora),
-    _bank("1.4", "merge", check_merge, lora.merge),
-    _bank("1.5", "count parameters", check_count, lora.count_parameters),
+    _bank("1.4", "count parameters", check_count, lora.count_parameters),
+    _bank("1.5", "merge", check_merge, lora.merge),
     _bank("1.6", "diagnose three sick runs", check_diagnosis, SICK),
 )

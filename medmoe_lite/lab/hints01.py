@@ -34,14 +34,14 @@ HINTS = {
         "            setattr(parent, name, LoRALinear(child, r, alpha))\n"
         "return model",
     ),
-    "1.4": (
+    "1.5": (
         "W x + s B A x = (W + s B A) x. Make a new layer; leave the old one as it is.",
         "merged = a new nn.Linear of the same sizes\ncopy the base's weight and bias into it\n"
         "without gradients: add (alpha / r) times B @ A to its weight\nreturn merged",
         "merged = copy.deepcopy(layer.base)\nwith torch.no_grad():\n"
         "    merged.weight += (layer.alpha / layer.A.shape[0]) * layer.B @ layer.A\nreturn merged",
     ),
-    "1.5": (
+    "1.4": (
         "model.parameters() yields tensors. A tensor knows how many numbers it holds.",
         "learning = sum of p.numel() where p.requires_grad\nall = sum of p.numel()\n"
         "return learning, all",

@@ -12,6 +12,7 @@ Source: Hu et al., LoRA, arXiv 2106.09685; used by all four papers of the course
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ def attach_lora(model: nn.Module, targets: tuple[str, ...], r: int, alpha: float
     >>> [name for name, p in model.named_parameters() if p.requires_grad]
     ['up.A', 'up.B']
     """
-    if any(isinstance(module, LoRALinear) for module in model.modules()):
+    if adapters(model):
         return model
     model.requires_grad_(False)
     for parent in list(model.modules()):
@@ -80,6 +81,17 @@ def attach_lora(model: nn.Module, targets: tuple[str, ...], r: int, alpha: float
             if name in targets and isinstance(child, nn.Linear):
                 setattr(parent, name, LoRALinear(child, r, alpha))
     return model
+
+
+def adapters(model: nn.Module) -> dict[str, Any]:
+    """Every layer with a base, an A and a B, by name; whose class it is does not matter.
+
+    >>> list(adapters(nn.Sequential(LoRALinear(nn.Linear(8, 4), r=2, alpha=4))))
+    ['0']
+    """
+    parts = ("base", "A", "B")
+    named = model.named_modules()
+    return {name: m for name, m in named if all(hasattr(m, part) for part in parts)}
 
 
 def merge(layer: LoRALinear) -> nn.Linear:
@@ -107,6 +119,6 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)
 
 
-def update_of(layer: LoRALinear) -> Tensor:
+def update_of(layer: Any) -> Tensor:
     """The dense update (alpha / r) · B A of a layer: (d_out, d_in), of rank r at most."""
     return (layer.alpha / layer.A.shape[0]) * (layer.B @ layer.A).detach()

@@ -183,7 +183,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
             lambda model, t, r, a: _wrap(model.requires_grad_(False), lambda n: n in t)
         ),
     },
-    "1.4": {
+    "1.5": {
         "nothing-added": lambda: _merged,
         "changed-the-base": lambda: _merge_in_place,
         "base-lost": lambda: lambda layer: _merged(layer, lambda v: 2 * v.B @ v.A, keep=0.0),
@@ -192,7 +192,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
         "alpha-not-divided": lambda: lambda layer: _merged(layer, lambda v: v.alpha * v.B @ v.A),
         "bias-lost": lambda: _without_bias,
     },
-    "1.5": {
+    "1.4": {
         "swapped": lambda: _count(_size, _learning),
         "tensors": lambda: _count(lambda p: int(p.requires_grad), lambda p: 1),
         "all-learn": lambda: _count(_size, _size),

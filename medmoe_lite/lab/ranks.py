@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medmoe_lite.lab.lora import LoRALinear, update_of
+from medmoe_lite.lab.lora import adapters, update_of
 from medmoe_lite.lab.plots import CYCLE, PALETTE, new_axes
 
 if TYPE_CHECKING:
@@ -23,27 +23,22 @@ if TYPE_CHECKING:
 Updates = dict[str, Tensor]
 
 
-def linear_names(model: nn.Module) -> list[str]:
-    """Names of the linear layers inside the blocks, adapters left out."""
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | LoRALinear)
-        and ".layers." in f".{name}"
-        and not name.endswith(".base")
-    ]
-
-
 def updates(before: nn.Module, after: nn.Module) -> Updates:
-    """The change of every linear layer, name -> (d_out, d_in), of LoRA or of full fine-tuning."""
+    """The change of every linear layer in the blocks, of LoRA or of full fine-tuning.
+
+    Returns:
+        name -> (d_out, d_in)
+    """
+    adapted = adapters(after)
     found = {}
-    for name in linear_names(after):
-        layer: Any = after.get_submodule(name)
-        if isinstance(layer, LoRALinear):
-            found[name] = update_of(layer)
+    for name, old in before.named_modules():
+        if not isinstance(old, nn.Linear) or ".layers." not in f".{name}":
+            continue
+        if name in adapted:
+            found[name] = update_of(adapted[name])
         else:
-            old: Any = before.get_submodule(name)
-            found[name] = layer.weight.detach() - old.weight.detach()
+            new: Any = after.get_submodule(name)
+            found[name] = new.weight.detach() - old.weight.detach()
     return found
 
 

@@ -11,6 +11,7 @@ import base64
 import io
 import os
 import random
+import warnings
 from typing import TYPE_CHECKING
 
 from medmoe_lite.lab.html import escape, in_notebook, publish
@@ -31,7 +32,7 @@ def about(number: float, digits: int = 3) -> str:
 
 
 def begin(seed: int = 0, threads: int | None = None) -> None:
-    """Make the notebook repeatable: seeds for Python, numpy and torch, and the threads.
+    """Make the notebook repeatable: seeds for Python, numpy and torch, the threads, no chatter.
 
     `threads` is `OMP_NUM_THREADS` where that is set, else 1: the models of the course are so
     small that more threads make them slower.
@@ -41,6 +42,9 @@ def begin(seed: int = 0, threads: int | None = None) -> None:
 
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", "1") or 1)
     torch.set_num_threads(threads)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # peft asks transformers for a property whose name has changed; nothing for a learner to do
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)
