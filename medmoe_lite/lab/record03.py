@@ -8,14 +8,13 @@ Each seed trains four adapters on the same batches of five families:
     lora-active   plain LoRA with as many rank columns at work for a token (8)
 
 Attention has plain LoRA of rank 4 in all of them. For molora the use of the experts is measured
-before and after training, on items that were not trained on. One file, written anew after every
+before and after training, on items that were not trained on. The file is written anew after every
 arm; a stopped run goes on where it was.
 """
 
 import copy
-import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from medmoe_lite import load_base
 from medmoe_lite.lab.lora import LoRALinear, count_parameters
 from medmoe_lite.lab.mix03 import FAMILIES, fit, held_items, mixed_batches, training_items
 from medmoe_lite.lab.molora import attach_molora
+from medmoe_lite.lab.record import keep_recording
 from medmoe_lite.lab.task03 import Label, task_layer
 from medmoe_lite.lab.teach import recall
 from medmoe_lite.lab.usage import collect, summary
@@ -120,63 +120,35 @@ class Bench:
         return arms[arm]()
 
 
-def main(
-    seeds: int = 5, steps: int | None = None, out: Path | None = None, base: str = "nano"
-) -> None:
-    """Run what is missing of `seeds` seeds on a base and write the file after every arm.
-
-    Args:
-        seeds: how many, from 0.
-        steps: training steps of each arm; another number needs another file.
-        out: the file, by default data/recorded/03_routing.json.
-        base: a second base adds its runs to the same file.
-
-    Raises:
-        ValueError: the file holds runs with other settings.
-    """
+def main(seeds: int, steps: int | None, out: Path) -> None:
+    """Write `03_routing.json` into the folder `out`: all seeds of one base, then of the other."""
     from medmoe_lite.paths import data_dir
 
-    file = Path(out) if out is not None else data_dir() / "recorded" / "03_routing.json"
-    steps = steps or STEPS
-    settings = {"steps": steps, "batch": BATCH, "items": ITEMS, "experts": EXPERTS}
-    settings |= {"top_k": TOP_K, "r": R, "alpha": ALPHA, "families": list(FAMILIES)}
-    content: dict[str, Any] = {
-        "command": f"python -m medmoe_lite.lab.record 03 --seeds {seeds}",
-        "settings": settings,
-        "runs": [],
-    }
-    if file.exists():
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["settings"] != settings:
-            raise ValueError(
-                f"{file} was recorded with other settings. Move it away, or give --out."
-            )
-    done = {(run["base"], run["seed"], run["arm"]) for run in content["runs"]}
-    for seed in range(seeds):
-        missing = [arm for arm in ARMS if (base, seed, arm) not in done]
-        if not missing:
-            continue
-        bench = Bench(base, seed, steps)
-        for arm in missing:
-            result = {"base": base, "seed": seed, "arm": arm, **bench.run(arm)}
-            content["runs"].append(result)
-            _write(file, content)
-            print(f"{base} seed {seed} {arm}: {_line(result)}", flush=True)
+    places = ("nano", str(data_dir() / "nano" / "seed1"))
+    bases = [place for place in places if place == "nano" or Path(place).is_dir()]
+    record(bases, seeds, steps or STEPS, out / "03_routing.json")
 
 
-def _line(result: dict[str, Any]) -> str:
-    told = " ".join(f"{name} {value:.2f}" for name, value in result["exact"].items())
-    if "trained" in result:
-        told += f"; bits {result['start']['bits']:.3f} to {result['trained']['bits']:.3f}"
-    return told
+def record(bases: Sequence[str], seeds: int, steps: int, file: Path) -> dict[str, Any]:
+    """Run what is missing in the file.
 
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all; one line a run keeps the file readable in a diff."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    runs = ",\n".join(json.dumps(run) for run in content["runs"])
-    head = json.dumps({k: v for k, v in content.items() if k != "runs"}, indent=1)
-    text = f'{head[:-2]},\n "runs": [\n{runs}\n]}}\n'
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
+    Args:
+        bases: names or folders for `load_base`; a run notes the number of its base.
+        seeds: how many, from 0.
+        steps: training steps of each arm.
+        file: settings and runs, written anew after every arm.
+    """
+    settings: dict[str, Any] = {"steps": steps, "batch": BATCH, "items": ITEMS}
+    settings |= {"experts": EXPERTS, "top_k": TOP_K, "r": R, "alpha": ALPHA}
+    settings |= {"families": list(FAMILIES), "lr": 4e-3}
+    settings["command"] = f"python -m medmoe_lite.lab.record 03 --seeds {seeds}"
+    todo = [
+        {"base": base, "seed": seed, "arm": arm}
+        for base in range(len(bases))
+        for seed in range(seeds)
+        for arm in ARMS
+    ]
+    bench = lru_cache(maxsize=1)(lambda base, seed: Bench(bases[base], seed, steps))
+    return keep_recording(
+        file, settings, todo, lambda names: bench(names["base"], names["seed"]).run(names["arm"])
+    )

@@ -116,5 +116,5 @@ def summary(use: Use) -> dict[str, Any]:
         "last_bits": mean(bits(shares(last, family))),
         "last_bits_shuffled": mean(shuffled_bits(last, family)),
         "router_bits": [round(float(b), 4) for b in bits(table)],
-        "shares": [[[round(float(v), 4) for v in row] for row in rows] for rows in table],
+        "shares": [[[round(float(v), 3) for v in row] for row in rows] for rows in table],
     }
