@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ..gates import Routing, masked_rows
 from ..method import MoLoraLayer
 from ..method.model import layer_index
-from ..method.state import states
+from ..method.state import RoutingState, states
 
 
 @dataclass
@@ -55,7 +55,7 @@ class RoutingLog:
         module_names: modules with routed experts, such as "gate_proj".
         group_names: names of the groups; `["all"]` when none were given.
         tokens: with keep_tokens=True, (layer, module) -> gate weights (b, t, e) of the last
-            sentences, zero at padding.
+            sentences, zero at padding; a generated answer follows its prompt.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class RoutingLog:
         self.group_names += [str(i) for i in range(len(self.group_names), most + 1)]
 
     @torch.no_grad()
-    def add(self, layer_name: str, adapter: str, routing: Routing, mask: Tensor | None) -> None:
+    def add(self, layer_name: str, adapter: str, routing: Routing, state: RoutingState) -> None:
         """Called by each layer during the forward pass."""
         if adapter != self._adapter or layer_name not in self._keys:
             return
-        mask = mask if self._mask is None else self._mask
+        mask = state.mask if self._mask is None else self._mask
         weights, keep = masked_rows(routing.weights, mask)
         probabilities, _ = masked_rows(routing.probabilities, mask)
         entropy = torch.special.entr(probabilities).sum(-1)
@@ -113,7 +113,10 @@ class RoutingLog:
         sums.widen(len(self.group_names))
         sums.add((*rows, entropy * keep, keep), self._group_of(routing.weights))
         if self._keep_tokens:
-            self._keep(self._keys[layer_name], routing.weights, mask)
+            new = routing.weights * keep.reshape(*routing.weights.shape[:-1], 1)
+            key = self._keys[layer_name]
+            goes_on = key in self.tokens and state.past > 0  # a cached generation, further on
+            self.tokens[key] = torch.cat([self.tokens[key], new], 1) if goes_on else new
 
     def _group_of(self, weights: Tensor) -> Tensor:
         """Group number of each token (T,)."""
@@ -130,15 +133,6 @@ class RoutingLog:
             f"{tuple(weights.shape[:-1])}: give one group a sentence, and call "
             "log.set_groups(...) before each batch"
         )
-
-    def _keep(self, key: tuple[int, str], weights: Tensor, mask: Tensor | None) -> None:
-        _, keep = masked_rows(weights, mask)
-        new = weights * keep.reshape(*weights.shape[:-1], 1)
-        old = self.tokens.get(key)
-        goes_on = mask is not None and weights.dim() == 3 and mask.shape[1] > weights.shape[1]
-        if goes_on and old is not None and old.shape[0] == new.shape[0]:
-            new = torch.cat([old, new], dim=1)  # a cached generation, one token further
-        self.tokens[key] = new
 
     @property
     def usage(self) -> np.ndarray:

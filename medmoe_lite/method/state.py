@@ -32,7 +32,7 @@ class Stashed(NamedTuple):
 class Listener(Protocol):
     """Whoever is told each layer's routing (see measure/routing.py)."""
 
-    def add(self, layer_name: str, adapter: str, routing: Routing, mask: Tensor | None) -> None:
+    def add(self, layer_name: str, adapter: str, routing: Routing, state: RoutingState) -> None:
         """Take note of one layer's routing."""
 
 
@@ -47,6 +47,7 @@ class RoutingState:
 
     def __init__(self) -> None:
         self.mask: Tensor | None = None
+        self.past: Any = 0  # tokens already in the cache, in a generation
         self.close_routed = False  # what the user asks for
         self.closed = False  # what holds for the forward pass under way, and its repetition
         self.stash: dict[tuple[str, str], Stashed] = {}
@@ -58,6 +59,8 @@ class RoutingState:
         """Forward pre-hook of the model: note the mask, forget the last pass."""
         mask = kwargs.get("attention_mask")
         self.mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
+        cache: Any = kwargs.get("past_key_values")
+        self.past = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
         self.closed = self.close_routed
         self.stash.clear()
 
@@ -68,7 +71,7 @@ class RoutingState:
         if stash is not None:
             self.stash[layer_name, adapter] = stash
         for listener in self.listeners:
-            listener.add(layer_name, adapter, routing, self.mask)
+            listener.add(layer_name, adapter, routing, self)
 
 
 def in_backward() -> bool:
