@@ -55,8 +55,8 @@ def _column(axis: "Axes", y: float, concept: str, gate: str) -> None:
 
     colour, is_open = PALETTE[concept], bool(gate)
     for left, right in ((3.9, 4.65), (5.15, 5.9)):
-        line = {"color": colour if is_open else "#bbbbbb", "linestyle": "-" if is_open else ":"}
-        axis.plot((left, right), (y, y), **line)
+        ink, dash = (colour, "-") if is_open else ("#bbbbbb", ":")
+        axis.plot((left, right), (y, y), color=ink, linestyle=dash)
     for x in (2.3, 5.9):
         strip = Rectangle((x, y - 0.16), 1.6, 0.32, color=colour, alpha=1 if is_open else 0.35)
         axis.add_patch(strip)

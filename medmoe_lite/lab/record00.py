@@ -1,11 +1,9 @@
 """Record what a first adapter adds and costs: `python -m medmoe_lite.lab.record 00`.
 
 The same training as in notebook 00, over adapter seeds and both pre-trained bases. Each run is
-scored with the adapter off and on; one line a run, and a run that is there is not repeated.
+scored with the adapter off and on.
 """
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +35,8 @@ def ask_all(model: Any, tokenizer: Any, items: Suites) -> dict[str, float]:
     return {name: recall(model, tokenizer, examples) for name, examples in items.items()}
 
 
-def one_run(base: str, seed: int, steps: int) -> list[dict[str, Any]]:
-    """Train one adapter and score it off and on."""
+def one_run(base: str, seed: int, steps: int) -> dict[str, dict[str, float]]:
+    """Train one adapter and score it: {"off": {suite: share}, "on": {suite: share}}."""
     import torch
     from peft import get_peft_model
 
@@ -57,39 +55,24 @@ def one_run(base: str, seed: int, steps: int) -> list[dict[str, Any]]:
     stage = Stage("new drugs", {"facts": 1}, steps, batch_size=BATCH, seed=seed)
     run_stage(tuned, tokenizer, stage, {"facts": new_facts()})
     items = suites()
-    scores = {
-        "adapter off": without_adapter(tuned, lambda: ask_all(tuned, tokenizer, items)),
-        "adapter on": ask_all(tuned, tokenizer, items),
+    off = without_adapter(tuned, lambda: ask_all(tuned, tokenizer, items))
+    on = ask_all(tuned, tokenizer, items)
+    return {
+        arm: {name: round(value, 4) for name, value in row.items()}
+        for arm, row in (("off", off), ("on", on))
     }
-    return [
-        {"arm": arm, "base": base, "seed": seed}
-        | {name: round(value, 4) for name, value in row.items()}
-        for arm, row in scores.items()
-    ]
 
 
-def main(seeds: int = 5, steps: int | None = None, out: Path | None = None) -> None:
-    """Record every seed and base that is not in `out` yet."""
-    from medmoe_lite.paths import data_dir
-    from medmoe_lite.train.files import write_text
+def main(seeds: int, steps: int | None, out: Path) -> None:
+    """Record every base and seed that is not in `out` yet; writes `00_first_adapter.json`."""
+    from medmoe_lite.lab.record import keep_recording
 
-    out = out or data_dir() / "recorded" / "00_first_adapter.json"
-    settings = {"steps": steps or STEPS, "batch": BATCH, "rank": RANK, "facts": 144}
-    content: dict[str, Any] = {
-        "command": "python -m medmoe_lite.lab.record 00", "settings": settings, "runs": [],
-    }  # fmt: skip
-    if out.exists():
-        old = json.loads(out.read_text(encoding="utf-8"))
-        content = old if old["settings"] == settings else content
-    for base in BASES:
-        for seed in range(seeds):
-            if _done(content["runs"], base, seed):
-                continue
-            content["runs"] += one_run(base, seed, settings["steps"])
-            out.parent.mkdir(parents=True, exist_ok=True)
-            write_text(out, json.dumps(content, indent=1) + "\n")
-            print(f"00 {base} seed {seed}: {content['runs'][-1]}", flush=True)
-
-
-def _done(runs: Sequence[dict[str, Any]], base: str, seed: int) -> bool:
-    return any((run["base"], run["seed"]) == (base, seed) for run in runs)
+    settings: dict[str, Any] = {"steps": steps or STEPS, "batch": BATCH, "rank": RANK, "facts": 144}
+    settings["command"] = f"python -m medmoe_lite.lab.record 00 --seeds {seeds}"
+    todo = [{"base": base, "seed": seed} for base in range(len(BASES)) for seed in range(seeds)]
+    keep_recording(
+        out / "00_first_adapter.json",
+        settings,
+        todo,
+        lambda names: one_run(BASES[names["base"]], names["seed"], settings["steps"]),
+    )
