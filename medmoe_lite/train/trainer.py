@@ -5,7 +5,7 @@
 
 The token sum is divided by the step's count, not by the part's, so cutting a batch into parts
 changes nothing. What is logged is what was minimised: every term is in `loss`. Trainer's own
-logging, saving and data skipping are off; `run.Keeper` does that, because a step of the embedded
+logging, saving and data skipping are off; `keeper.Keeper` does that, because a step of the embedded
 model takes tens of milliseconds and anything done at each step would be seen.
 """
 

@@ -1,0 +1,168 @@
+"""What happens between two steps: project, log, score, save, and stop in good order.
+
+step done -> A off the protected inputs -> log row -> scores -> checkpoint -> stop, if asked
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback
+
+from . import checkpoint
+from .files import write_text
+from .history import History
+from .progress import Progress
+from .stage import Stage
+
+if TYPE_CHECKING:
+    from ..tasks import Example
+    from .trainer import StageTrainer
+
+TERMS = ("loss", "lm", "balance", "orthogonal")
+
+
+class Keeper(TrainerCallback):
+    """Logs, projects, scores and saves between steps."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        stage: Stage,
+        folder: Path | None,
+        suites: Mapping[str, Sequence[Example]],
+        history: History,
+        identity: dict[str, Any],
+        on_step: Callable[[int, Any], None] | None,
+    ) -> None:
+        self.model, self.tokenizer, self.stage = model, tokenizer, stage
+        self.folder, self.suites, self.history = folder, suites, history
+        self.identity, self.on_step = identity, on_step
+        self.progress = Progress(stage.name, stage.steps)
+        self.directions: dict[str, torch.Tensor] = {}
+        self._projected: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.stop = False
+        self.trainer: StageTrainer
+
+    def begin(self, trainer: StageTrainer, state: dict[str, Any]) -> None:
+        """Before the first step of this call: take over sums, bring the log file into line."""
+        self.trainer = trainer
+        device = next(self.model.parameters()).device
+        trainer.sums = {k: torch.tensor(v, device=device) for k, v in state["sums"].items()}
+        trainer.counts = dict(state["counts"])
+        trainer.seconds = self.history.seconds
+        self._projected = self._pairs()
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lines = "".join(json.dumps(row) + "\n" for row in self.history.log)
+            write_text(self.folder / "log.jsonl", lines)
+        if state["step"] == 0:
+            self._project()
+            self._score(0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """After an optimiser step."""
+        step, stage = self.trainer.step, self.stage
+        last = step == stage.steps
+        self._project()
+        if step % stage.log_every == 0 or last:
+            self._log(step)
+        self.progress.update(step, self._note())
+        if last or step in stage.score_at:
+            self._score(step)
+        if self.on_step is not None:
+            self.on_step(step, self.model)
+        due = stage.checkpoint_every and step % stage.checkpoint_every == 0
+        if self.folder is not None and (due or last or self.stop):
+            self.save(step)
+        if self.stop and not last:
+            where = f" Run the same line again to go on from {self.folder}." if self.folder else ""
+            raise KeyboardInterrupt(f"stopped after step {step} of {stage.steps}.{where}")
+
+    def save(self, step: int) -> None:
+        """A checkpoint of this moment."""
+        assert self.folder is not None
+        self.history.seconds = self.trainer.seconds
+        state = {
+            "identity": self.identity,
+            "log": self.history.log,
+            "scores": self.history.scores,
+            "seconds": self.history.seconds,
+            "marks": self.history.marks,
+            "sums": {name: value.item() for name, value in self.trainer.sums.items()},
+            "counts": self.trainer.counts,
+        }
+        wrapped: Any = self.trainer.optimizer
+        optimizer = getattr(wrapped, "optimizer", wrapped)
+        checkpoint.save(self.folder, step, self.model, optimizer, state, self.stage.train)
+
+    def _log(self, step: int) -> None:
+        rows = self.history.log
+        means = self.trainer.means()
+        terms = {name: means[name] for name in TERMS if name in means}
+        row: dict[str, Any] = {"step": step, **terms, "lr": self.stage.lr_at(step - 1)}
+        rows.append(row)
+        self.history.seconds = self.trainer.seconds
+        if self.folder is not None:
+            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def _note(self) -> str:
+        return f"loss {self.history.log[-1]['loss']:.3f}" if self.history.log else ""
+
+    def _score(self, step: int) -> None:
+        if not self.suites:
+            return
+        from ..measure.scores import score
+
+        self.history.add_scores(step, score(self.model, self.tokenizer, self.suites))
+
+    @torch.no_grad()
+    def _project(self) -> None:
+        if not self._projected:
+            return
+        from ..penalties import project_rows
+
+        for a, directions in self._projected:
+            a.copy_(project_rows(a, directions))
+
+    def _pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Every A that learns, with the directions it must not read."""
+        if not self.directions:
+            return []
+        from .projection import down_projections
+
+        return [
+            (a, self.directions[name])
+            for adapter in self.stage.train
+            for name, parts in down_projections(self.model, adapter).items()
+            for a in parts
+        ]
+
+
+@contextmanager
+def whole_steps(keeper: Keeper) -> Iterator[None]:
+    """Let the first Ctrl-C wait for the end of the step; the second one acts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        if keeper.stop:
+            raise KeyboardInterrupt("stopped in the middle of a step; the last checkpoint counts.")
+        keeper.stop = True
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
