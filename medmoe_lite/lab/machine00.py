@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from medmoe_lite.doctor import Check, examine
 from medmoe_lite.lab import progress
 from medmoe_lite.lab.html import box, escape, in_notebook, publish
+from medmoe_lite.paths import home_dir
 
 TRACKS = {
     "laptop": "this machine, no network, the nano model, seconds a run. All of it is here.",
@@ -21,11 +22,12 @@ _FOLDER = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+){2,}")
 
 
 def short(text: str) -> str:
-    """Text with every folder cut to its last name.
+    """Text with every folder cut to its last name, and the run folder called by that name.
 
     >>> short("3.12.1 at /home/ada/kit/.venv/bin/python")
     '3.12.1 at …/python'
     """
+    text = text.replace(str(home_dir()), "the run folder")
     return _FOLDER.sub(lambda found: "…/" + re.split(r"[/\\]", found.group())[-1], text)
 
 
