@@ -144,27 +144,26 @@ def sparse(x: Tensor, A: Tensor, B: Tensor, layout: Layout, weights: Tensor) -> 
         delta = delta + stacked(tokens, A[own], B[own], scale)
     chosen = zip(token.split(counts), opening.split(counts), strict=True)
     for (own, scale), (rows, opened) in zip(pieces[layout.num_shared :], chosen, strict=True):
-        part = stacked(tokens[rows], A[own], B[own], opened * scale)
-        delta = delta.index_add(0, rows, part.to(delta.dtype))
+        part = stacked(tokens.index_select(0, rows), A[own], B[own], opened * scale)
+        delta.index_add_(0, rows, part.to(delta.dtype))
     return delta.reshape(*x.shape[:-1], B.shape[1])
 
 
 def choose_path(path: str, layout: Layout, top_k: int | None, x: Tensor) -> str:
-    """Resolve "auto": sparse on a CPU in float32 with over 64 routed columns per open expert.
+    """Resolve "auto": sparse where it was measured to be faster, else stacked.
 
-    Stacked costs grow with all columns, sparse costs with the open ones only; the factor was
-    measured. On a GPU, in half precision and for soft gates stacked is the better choice.
+    That is on a CPU in float32, with 64 routed columns or more for each open expert, and with 512
+    tokens or more to pay for the sorting. On a GPU a loop over experts would make it wait.
 
-    >>> x = torch.zeros(1, 8)
-    >>> choose_path("auto", Layout.mixture(8, r=16, lora_alpha=32), 2, x)
-    'stacked'
-    >>> choose_path("auto", Layout.mixture(32, r=16, lora_alpha=32), 2, x)
+    >>> layout = Layout.mixture(8, r=16, lora_alpha=32)
+    >>> choose_path("auto", layout, 2, torch.zeros(4, 256, 8))
     'sparse'
+    >>> choose_path("auto", layout, 2, torch.zeros(4, 1, 8))
+    'stacked'
     """
     if path != "auto":
         return path
     columns = layout.total_rank - layout.shared_rank
-    few_open = top_k is not None and columns > 64 * top_k
-    return (
-        "sparse" if few_open and x.device.type == "cpu" and x.dtype == torch.float32 else "stacked"
-    )
+    few_open = top_k is not None and columns >= 64 * top_k
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
+    return "sparse" if few_open and on_cpu and x[..., 0].numel() >= 512 else "stacked"
