@@ -9,6 +9,7 @@ from medmoe_lite import MoLoraConfig, expert_weights, orthogonal_penalty
 from medmoe_lite.penalties import input_directions
 from medmoe_lite.tasks import collate, encode
 from medmoe_lite.train import Stage, run_stage, seeded
+from medmoe_lite.train.checkpoint import checkpoints, restore
 
 DATA = {"a": pairs(12), "b": pairs(9, shift=3)}
 
@@ -108,7 +109,8 @@ def test_a_projected_adapter_reads_nothing_of_the_protected_inputs():
         assert (torch.cat(parts.A) @ directions[name]).abs().max() > 1e-2
 
 
-def test_a_stopped_mixture_goes_on_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_stopped_mixture_goes_on_with_the_same_bits(tmp_path, fresh):
     given = stage(
         steps=8, noise_dropout=0.5, balance=0.1, checkpoint_every=3, log_every=2, project=("a", 0.5)
     )
@@ -121,7 +123,9 @@ def test_a_stopped_mixture_goes_on_with_the_same_bits(tmp_path):
 
     with pytest.raises(RuntimeError, match="gone"):
         run_stage(stopped, tiny_tokenizer(), given, DATA, out=tmp_path / "cut", on_step=stop)
-    resumed = molora()
+    resumed = molora() if fresh else stopped
+    if not fresh:  # the cell is run again: the checkpoint's weights are still in memory
+        restore(checkpoints(tmp_path / "cut")[-1], resumed, None)
     history = run_stage(resumed, tiny_tokenizer(), given, DATA, out=tmp_path / "cut")
     one, two = state(whole), state(resumed)
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -97,6 +97,27 @@ def test_control_c_waits_for_the_step_and_the_next_call_goes_on(tmp_path):
     assert same(whole, resumed)
 
 
+def test_the_same_line_goes_on_with_the_model_in_memory(tmp_path):
+    whole, history = go(tmp_path / "whole")
+    model = with_lora(tiny_model(), dropout=0.1)
+
+    def again(on_step=None):
+        return run_stage(
+            model, tiny_tokenizer(), stage(), DATA, tmp_path / "cell", SUITES, on_step
+        )  # fmt: skip
+
+    def interrupt(step, model):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        again(interrupt)
+    assert again().log == history.log
+    assert same(whole, state(model))
+    assert again().log == history.log
+    assert same(whole, state(model))
+
+
 def test_an_error_between_steps_leaves_whole_files(tmp_path):
     whole, _ = go(tmp_path / "whole")
 

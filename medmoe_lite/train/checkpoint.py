@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from .adapters import is_peft, trained
+from .adapters import digest, is_peft, trained
 from .files import read_json, sha256, write_json
 
 FORMAT = 1
 KEEP = 2
+START = "checkpoint-000000"  # kept for a projection, whose directions belong to the first weights
 
 
 class DamagedCheckpoint(RuntimeError):
@@ -38,7 +39,7 @@ def save(
     state: dict[str, Any],
     adapters: tuple[str, ...],
 ) -> Path:
-    """Write a checkpoint, then delete all but the newest two."""
+    """Write a checkpoint, then delete all but the newest two and the start."""
     from safetensors.torch import save_file
 
     target = out / f"checkpoint-{step:06d}"
@@ -49,11 +50,13 @@ def save(
     save_adapters(model, beside / "adapter", adapters)
     files = sorted(path for path in beside.rglob("*") if path.is_file())
     digests = {path.relative_to(beside).as_posix(): sha256(path) for path in files}
-    write_json(beside / "state.json", {"format": FORMAT, "step": step, **state, "files": digests})
+    about = {"format": FORMAT, "step": step, "now": digest(model), **state, "files": digests}
+    write_json(beside / "state.json", about)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(beside, target)
     for old in checkpoints(out)[:-KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
+        if old.name != START:
+            shutil.rmtree(old, ignore_errors=True)
     return target
 
 
@@ -81,11 +84,11 @@ def read_state(folder: Path) -> dict[str, Any]:
             f"{folder} was written by a newer version of this package. Update it: "
             "pip install --upgrade medmoe-lite."
         )
-    for name, digest in digests.items():
+    for name, expected in digests.items():
         path = folder / name
         if not path.is_file():
             raise DamagedCheckpoint(f"{path} is missing. {cure}")
-        if sha256(path) != digest:
+        if sha256(path) != expected:
             raise DamagedCheckpoint(f"{path} is not the file that was written. {cure}")
     return state
 
@@ -99,7 +102,10 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | N
     """
     from safetensors.torch import load_file
 
-    tensors = load_file(folder / "state.safetensors")
+    path = folder / "state.safetensors"
+    if not path.is_file():
+        raise DamagedCheckpoint(f"{path} is missing. Give another `out` folder and begin again.")
+    tensors = load_file(path)
     for name, target in trained(model).items():
         saved = tensors.get(f"weight/{name}")
         if saved is None or saved.shape != target.shape or saved.dtype != target.dtype:

@@ -1,8 +1,8 @@
 """Is this the run that the files in a folder belong to?
 
-A run may go on when its stage, its data and the weights it began with are the same. Anything
-else would give weights that no single description explains, so it is refused and the
-difference is named.
+A run may go on when its stage and its data are the same, and the model has the weights that the
+run began with or those of its newest checkpoint. Anything else would give weights that no single
+description explains, so it is refused and the difference is named.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def resume_state(folder: Path | None, identity: dict[str, Any]) -> dict[str, Any
     if not found:
         return {
             "step": 0,
+            "identity": identity,
             "log": [],
             "scores": [],
             "seconds": 0.0,
@@ -50,6 +51,8 @@ def resume_state(folder: Path | None, identity: dict[str, Any]) -> dict[str, Any
         }
     state = checkpoint.read_state(found[-1])
     before = state["identity"]
+    if identity["start"] == state["now"]:  # the model that this very checkpoint left in memory
+        identity = {**identity, "start": before["start"]}
     if before != identity:
         raise ValueError(
             f"{folder} holds a run that differs from this one in {_difference(before, identity)}. "
@@ -67,5 +70,5 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     if before["data"] != now["data"]:
         fields.append("its data")
     if before["start"] != now["start"]:
-        fields.append("the weights it began with")
+        fields.append("the weights it began with (build the model again as it was then)")
     return ", ".join(fields)

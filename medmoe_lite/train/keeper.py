@@ -65,6 +65,8 @@ class Keeper(TrainerCallback):
             lines = "".join(json.dumps(row) + "\n" for row in self.history.log)
             write_text(self.folder / "log.jsonl", lines)
         if state["step"] == 0:
+            if self.folder is not None and self.directions:
+                self.save(0)
             self._project()
             self._score(0)
 

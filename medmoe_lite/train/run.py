@@ -24,6 +24,7 @@ from .data import Mixture
 from .history import History
 from .identity import identity_of, resume_state
 from .keeper import Keeper, whole_steps
+from .projection import source_directions
 from .seeds import seeded
 from .stage import Stage
 from .trainer import StageTrainer
@@ -60,8 +61,7 @@ def run_stage(
     """
     folder = Path(out) if out is not None else None
     adapters.open_adapters(model, stage.train, stage.frozen)
-    identity = identity_of(model, stage, data)
-    state = resume_state(folder, identity)
+    state = resume_state(folder, identity_of(model, stage, data))
     mixture = Mixture(data, stage, tokenizer, first_step=state["step"])
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -70,8 +70,13 @@ def run_stage(
     history = History(
         stage.name, **{key: state[key] for key in ("log", "scores", "seconds", "marks")}
     )
-    keeper = Keeper(model, tokenizer, stage, folder, suites or {}, history, identity, on_step)
-    keeper.directions = _directions(model, tokenizer, stage, data)
+    keeper = Keeper(
+        model, tokenizer, stage, folder, suites or {}, history, state["identity"], on_step
+    )
+    if stage.project is not None:
+        if state["step"] and folder is not None:
+            checkpoint.restore(folder / checkpoint.START, model, None)
+        keeper.directions = source_directions(model, tokenizer, stage, data)
     if state["step"] and folder is not None:
         checkpoint.restore(folder / state["folder"], model, optimizer)
     config = getattr(model, "config", None)
@@ -93,16 +98,6 @@ def run_stage(
         save = partial(checkpoint.save_adapters, model, adapters=stage.train)
         checkpoint.replace_folder(folder / "adapter", save)
     return history
-
-
-def _directions(
-    model: Any, tokenizer: Any, stage: Stage, data: Mapping[str, Sequence[Any]]
-) -> dict[str, torch.Tensor]:
-    if stage.project is None:
-        return {}
-    from .projection import source_directions
-
-    return source_directions(model, tokenizer, stage, data)
 
 
 def _can_fuse(parameters: list[torch.nn.Parameter]) -> bool:
