@@ -45,7 +45,7 @@ def infect(model: Any, run: str, r: int = 16, alpha: float = 32.0) -> Any:
     return model
 
 
-def watch(model: Any, tokenizer: Any, facts: Any, batches: Any, every: int = 4) -> list[float]:
+def watch(model: Any, tokenizer: Any, facts: Any, batches: Any, every: int = 2) -> list[float]:
     """Train and return the loss on fixed facts: before the first step, then after each `every`.
 
     Losses that are no longer a number count as 100, so that they can be drawn.

@@ -16,7 +16,7 @@ from medmoe_lite.lab.record import keep_recording
 
 ARMS = {"r = 2": 2, "r = 8": 8, "r = 16": 16, "r = 32": 32, "full": 0}
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-STEPS, DRUGS = 70, 18
+STEPS, DRUGS = 60, 12
 
 
 def main(seeds: int, steps: int | None, out: Path) -> None:
@@ -32,7 +32,7 @@ def main(seeds: int, steps: int | None, out: Path) -> None:
         "lr": 4e-3,
         "lr_full": 2e-3,
     }
-    settings |= {"batch_size": 32, "replay": "one third", "largest_rank": 128, "alpha": "2 r"}
+    settings |= {"batch_size": 24, "replay": "one third", "largest_rank": 128, "alpha": "2 r"}
     settings["command"] = f"python -m medmoe_lite.lab.record 01 --seeds {seeds}"
     todo = [
         {"arm": arm, "base": base, "seed": seed}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
+SMALLEST = 11  # points
 
 
 def about(number: float, digits: int = 3) -> str:
@@ -53,9 +54,16 @@ def begin(seed: int = 0, threads: int | None = None) -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """A figure as PNG bytes, the same bytes for the same figure; closes it."""
-    import matplotlib.pyplot as plt
+    """A figure as PNG bytes, the same bytes for the same figure; closes it.
 
+    Text smaller than `SMALLEST` points is set to that size.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and text.get_fontsize() < SMALLEST:
+            text.set_fontsize(SMALLEST)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)

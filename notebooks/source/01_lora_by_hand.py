@@ -9,7 +9,7 @@
 # - You do not need: a GPU, a network, or to know how a transformer works inside.
 #
 # You build LoRA in five steps, check it against the library PEFT, and teach a small language
-# model 72 facts about drugs that do not exist. Then you look at what it learned.
+# model 48 facts about drugs that do not exist. Then you look at what it learned.
 
 # %% [markdown] id="predictions"
 # ## Guess first
@@ -161,7 +161,7 @@ count_parameters = use("1.4", count_parameters)
 
 # %% id="load"
 base, tokenizer = load_base("nano")
-facts, asked = teach.new_facts(drugs=18), teach.new_facts(drugs=18, wordings="heldout")
+facts, asked = teach.new_facts(drugs=12), teach.new_facts(drugs=12, wordings="heldout")
 for example in (facts[1], asked[1], asked[2]):
     print(f"{example.prompt}   ->   {example.answer}")
 
@@ -229,7 +229,7 @@ def train(model, batches, lr=4e-3):
 
 # %% id="teach"
 replay = teach.known_items(n=60, split="train")
-batches = teach.lessons(tokenizer, facts, steps=70, replay=replay)
+batches = teach.lessons(tokenizer, facts, steps=60, replay=replay)
 losses = {"r = 8": train(adapted, batches)}
 
 # %% id="after"
@@ -290,7 +290,7 @@ for arm, model in models.items():
 # %% id="curves" tags=["keep-output"]
 ARMS = ("r = 2", "r = 8", "r = 16", "r = 32", "full")
 smooth = {arm: torch.tensor(losses[arm]).view(-1, 5).mean(1).tolist() for arm in ARMS}
-show(plots.curves(range(5, 71, 5), smooth, "Learning 72 new facts", y_label="loss, mean of 5 steps"))
+show(plots.curves(range(5, 61, 5), smooth, "Learning 48 new facts", y_label="loss, mean of 5 steps"))
 
 # %% id="rank-bars" tags=["keep-output"]
 answered = {arm: teach.recall(models[arm], tokenizer, asked) for arm in ARMS}
@@ -340,9 +340,9 @@ for arm in changes:
     print(f"{arm:7} 90 % of its squared size lies in about {about(needed, 0)} directions")
 
 # %% id="cut"
-KEPT = (0, 1, 2, 4, 8, 16, 32)
+KEPT = (0, 1, 2, 4, 8, 16)
 still = {
-    arm: {k: teach.recall(ranks.with_updates(base, changes[arm], k), tokenizer, asked) for k in KEPT}
+    arm: {k: teach.recall(ranks.with_updates(base, changes[arm], k), tokenizer, asked[::2]) for k in KEPT}
     for arm in changes
 }
 
@@ -364,7 +364,7 @@ def draw(update, layer, rank):
 controls = {
     "update": ipywidgets.Dropdown(options=list(changes), value="full", description="update"),
     "layer": ipywidgets.Dropdown(options=list(changes["full"]), value=name, description="layer"),
-    "rank": ipywidgets.IntSlider(value=8, min=0, max=32, description="rank kept"),
+    "rank": ipywidgets.IntSlider(value=8, min=0, max=16, description="rank kept"),
 }
 explorer(draw, controls)
 
@@ -382,10 +382,10 @@ patients = {}
 for run in ("healthy", *break01.SICK):
     torch.manual_seed(0)
     sick = break01.infect(copy.deepcopy(base), run)
-    patients[run] = break01.watch(sick, tokenizer, facts, batches[:24])
+    patients[run] = break01.watch(sick, tokenizer, facts, batches[:16])
 
 # %% id="sick-figure" tags=["keep-output"]
-show(plots.curves(range(0, 25, 4), patients, "Three sick runs and a healthy one", log_y=True))
+show(plots.curves(range(0, 17, 2), patients, "Three sick runs and a healthy one", log_y=True))
 for cause in break01.CAUSES:
     print("possible cause:", cause)
 
