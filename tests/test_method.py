@@ -335,3 +335,20 @@ def test_only_linear_layers_can_carry_experts():
 def test_a_regular_expression_as_target():
     model = tiny(target_modules=r".*layers\.1\.mlp\.up_proj", plain_modules=[])
     assert list(expert_weights(model)) == ["model.layers.1.mlp.up_proj"]
+
+
+def test_transformers_own_way_of_adding_adapters(base_logits, tmp_path):
+    model = tiny_base()
+    model.add_adapter(small(), adapter_name="first")
+    assert torch.equal(logits(model), base_logits)
+    shake(model)
+    expected = logits(model)
+    model.save_pretrained(tmp_path)
+    loaded = tiny_base()
+    loaded.load_adapter(str(tmp_path))
+    loaded.add_adapter(small(), adapter_name="second")
+    loaded.set_adapter("default")
+    assert torch.equal(logits(loaded), expected)
+    loaded.disable_adapters()
+    assert torch.equal(logits(loaded), base_logits)
+    assert len({id(m.routing_state) for m in loaded.modules() if isinstance(m, MoLoraLayer)}) == 1

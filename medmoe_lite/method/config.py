@@ -12,19 +12,17 @@ from typing import Any
 
 from peft import PeftConfig
 
-from ..gates import GATES
 from ..layout import Layout
-from ..lowrank import PATHS
+from .checks import (
+    ATTENTION,
+    FEED_FORWARD,
+    check_experts,
+    check_modules,
+    check_numbers,
+    check_weight_file,
+)
 
 FORMAT = 1  # raised when a saved adapter can no longer be read by older versions
-
-
-def _attention() -> list[str]:
-    return ["q_proj", "k_proj", "v_proj", "o_proj"]
-
-
-def _feed_forward() -> list[str]:
-    return ["gate_proj", "up_proj", "down_proj"]
 
 
 @dataclass
@@ -69,8 +67,8 @@ class MoLoraConfig(PeftConfig):
     renormalize: bool = True
     general_experts: int = 0
     path: str = "auto"
-    target_modules: list[str] | str = field(default_factory=_feed_forward)
-    plain_modules: list[str] = field(default_factory=_attention)
+    target_modules: list[str] | str = field(default_factory=FEED_FORWARD.copy)
+    plain_modules: list[str] = field(default_factory=ATTENTION.copy)
     modules_to_save: list[str] | None = None
     exclude_modules: list[str] | str | None = None
     task_type: str | None = "CAUSAL_LM"
@@ -86,99 +84,9 @@ class MoLoraConfig(PeftConfig):
                 f"this adapter was written by a newer medmoe_lite (format {self.molora_format}; "
                 f"this version reads up to {FORMAT}): type pip install --upgrade medmoe-lite"
             )
-        self._check_modules()
-        self._check_numbers()
-        self._check_experts()
-
-    def _check_modules(self) -> None:
-        for name in ("target_modules", "plain_modules"):
-            value = getattr(self, name)
-            if isinstance(value, (set, tuple)):
-                setattr(self, name, sorted(value))
-        if not self.target_modules:
-            raise ValueError(
-                "target_modules is empty, so nothing would be trained: name the linear layers "
-                f"that get experts, for example target_modules={_feed_forward()}"
-            )
-        if isinstance(self.plain_modules, str):
-            raise ValueError(
-                f"plain_modules is a list of names: type plain_modules=[{self.plain_modules!r}]"
-            )
-        if self.plain_modules is None:
-            self.plain_modules = []
-        if not isinstance(self.target_modules, str):
-            both = sorted(set(self.target_modules) & set(self.plain_modules))
-            if both:
-                rest = [name for name in self.plain_modules if name not in both]
-                raise ValueError(
-                    f"{', '.join(both)} stand in target_modules and in plain_modules: "
-                    f"type plain_modules={rest}"
-                )
-
-    def _check_numbers(self) -> None:
-        if not _whole(self.r, 1):
-            raise ValueError(f"r={self.r!r}, but a rank is a whole number from 1: type r=16")
-        if not self.lora_alpha > 0:
-            raise ValueError(
-                f"lora_alpha={self.lora_alpha!r} would switch the adapter off or turn its sign: "
-                f"type lora_alpha={2 * self.r}"
-            )
-        if not 0 <= self.lora_dropout < 1:
-            raise ValueError(
-                f"lora_dropout={self.lora_dropout!r} is no probability below 1: type 0.05, or 0"
-            )
-        if self.gate not in GATES:
-            raise ValueError(
-                f"unknown gate {self.gate!r}: this version has {', '.join(map(repr, GATES))}; "
-                f"type gate={GATES[0]!r}"
-            )
-        if self.path not in PATHS:
-            raise ValueError(
-                f"unknown path {self.path!r}: type path={PATHS[0]!r}, or one of {PATHS[1:]}"
-            )
-        if not _whole(self.shared_experts, 0):
-            raise ValueError(f"shared_experts={self.shared_experts!r}: type 0, or 2 as in MedCare")
-
-    def _check_experts(self) -> None:
-        counts = self.num_experts if isinstance(self.num_experts, list) else [self.num_experts]
-        if not counts or not all(_whole(count, 0) for count in counts):
-            raise ValueError(
-                f"num_experts={self.num_experts!r}: type one number from 0, or a list with one "
-                "number a layer"
-            )
-        if 0 in counts and not self.shared_experts:
-            raise ValueError(
-                "num_experts=0 and shared_experts=0 leave no expert at all: "
-                "type shared_experts=1 for ordinary LoRA, or num_experts=8"
-            )
-        routed = [count for count in counts if count]
-        if not routed:
-            return
-        if self.top_k is not None and not _whole(self.top_k, 1):
-            raise ValueError(f"top_k={self.top_k!r}: type 1 or more, or None for all experts")
-        if self.top_k is not None and self.top_k > min(routed):
-            raise ValueError(
-                f"top_k={self.top_k} but there are only {min(routed)} routed experts: "
-                f"set top_k={min(routed)} or less, or num_experts={self.top_k}"
-            )
-        if self.expert_ranks is not None:
-            self.expert_ranks = list(self.expert_ranks)
-            if len(set(routed)) > 1 or len(self.expert_ranks) != routed[0]:
-                raise ValueError(
-                    f"expert_ranks has {len(self.expert_ranks)} entries for num_experts="
-                    f"{self.num_experts}: give one rank an expert and the same number of experts "
-                    f"in all layers, for example num_experts={len(self.expert_ranks)}"
-                )
-            if not all(_whole(rank, 1) for rank in self.expert_ranks):
-                raise ValueError(
-                    f"expert_ranks={self.expert_ranks}, but a rank is a whole number from 1: "
-                    f"type expert_ranks={[max(1, int(rank)) for rank in self.expert_ranks]}"
-                )
-        if not _whole(self.general_experts, 0) or self.general_experts > min(routed):
-            raise ValueError(
-                f"general_experts={self.general_experts!r} of {min(routed)} routed experts: "
-                f"type a number from 0 to {min(routed)}"
-            )
+        check_modules(self)
+        check_numbers(self)
+        check_experts(self)
 
     @property
     def has_routed(self) -> bool:
@@ -226,29 +134,3 @@ class MoLoraConfig(PeftConfig):
         folder = Path(pretrained_model_name_or_path) / (subfolder or "")
         check_weight_file(folder / "adapter_model.safetensors")
         return super().from_pretrained(pretrained_model_name_or_path, subfolder, **kwargs)
-
-
-def check_weight_file(file: Path) -> None:
-    """Compare a safetensors file's length with what its header promises (if the file exists).
-
-    Raises:
-        ValueError: the file is cut off or is no safetensors file.
-
-    >>> check_weight_file(Path("no such file"))
-    """
-    if not file.is_file():
-        return
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="pt"):
-            pass
-    except SafetensorError as error:
-        raise ValueError(
-            f"{file} is damaged ({error}), probably by an interrupted copy or a full disk: copy "
-            "the adapter folder again, or go back to an earlier checkpoint"
-        ) from error
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
