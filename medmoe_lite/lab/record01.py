@@ -22,10 +22,8 @@ STEPS, DRUGS = 60, 12
 def main(seeds: int, steps: int | None, out: Path) -> None:
     """Write `01_ranks.json`."""
     from medmoe_lite import load_base
-    from medmoe_lite.paths import data_dir
 
-    places = ("nano", str(data_dir() / "nano" / "seed1"))
-    bases = [load_base(place) for place in places if place == "nano" or Path(place).is_dir()]
+    bases = {name: load_base(name) for name in ("nano", "nano/seed1")}
     settings: dict[str, Any] = {
         "steps": steps or STEPS,
         "drugs": DRUGS,
@@ -37,7 +35,7 @@ def main(seeds: int, steps: int | None, out: Path) -> None:
     todo = [
         {"arm": arm, "base": base, "seed": seed}
         for seed in range(seeds)
-        for base in range(len(bases))
+        for base in bases
         for arm in ARMS
     ]
     keep_recording(
