@@ -5,7 +5,7 @@
 under an old Python, so that it can say which newer one is needed.
 
 The set-up is done once: its last act writes a stamp into `.venv`, so an interrupted one is
-repeated, and it is repeated when `pyproject.toml` or `constraints-cpu.txt` has changed.
+repeated, and it is repeated when a requirement in `pyproject.toml` or `constraints-cpu.txt` has changed.
 """
 
 import argparse
@@ -110,7 +110,8 @@ def wanted(nvidia):
     digest = hashlib.sha256()
     for name in ("pyproject.toml", "constraints-cpu.txt"):
         with open(os.path.join(ROOT, name), "rb") as file:
-            digest.update(file.read())
+            # Settings of the test and style tools stand last and change nothing installed.
+            digest.update(file.read().split(b"[tool.pytest")[0])
     return {"root": ROOT, "build": "cuda" if nvidia else "cpu", "requires": digest.hexdigest()}
 
 
