@@ -5,7 +5,8 @@
 under an old Python, so that it can say which newer one is needed.
 
 The set-up is done once: its last act writes a stamp into `.venv`, so an interrupted one is
-repeated, and it is repeated when a requirement in `pyproject.toml` or `constraints-cpu.txt` has changed.
+repeated. It is also repeated when a requirement in `pyproject.toml` or `constraints-cpu.txt` has
+changed, and when the clone has been moved.
 """
 
 import argparse
