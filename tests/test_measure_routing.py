@@ -74,6 +74,9 @@ def test_padding_does_not_count_whatever_stands_there():
         results.append(log.usage)
         assert (log.token_count == MASK.sum().item()).all()
     np.testing.assert_allclose(*results, atol=1e-6)
+    with torch.no_grad(), record_routing(model) as log:  # no logits wanted
+        model.get_base_model().model(input_ids=IDS, attention_mask=MASK)
+    assert (log.token_count == MASK.sum().item()).all()
     with record_routing(model, attention_mask=MASK) as log:  # given by hand
         logits(model)
     assert (log.token_count == MASK.sum().item()).all()

@@ -93,7 +93,7 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
     def _weights(self, x: Tensor, adapter: str) -> Tensor | None:
         """Gate weights (..., e), or None where no routed expert is open."""
         gate = self.gate(adapter)
-        if gate is None or self.routing_state.closed:
+        if gate is None or self.routing_state.routed_are_closed():
             return None
         routing: Routing = gate(x)
         trained = gate.weight.requires_grad and torch.is_grad_enabled()

@@ -79,7 +79,9 @@ class MoLoraModel(BaseTuner):
         if found:
             return found[0]
         state = RoutingState()
-        self.model.register_forward_pre_hook(state.begin, with_kwargs=True)
+        # The decoder inside the language model sees every pass, also those without logits.
+        inner = getattr(self.model, "base_model", self.model)
+        inner.register_forward_pre_hook(state.begin, with_kwargs=True)
         return state
 
     def _check_merge_allowed(self) -> None:
@@ -91,10 +93,11 @@ class MoLoraModel(BaseTuner):
     def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         found = states(self.model)
         model: Any = super()._unload_and_optionally_merge(*args, **kwargs)  # type: ignore[func-returns-value]
-        for number, hook in list(model._forward_pre_hooks.items()):
-            if getattr(hook, "__self__", None) in found:
-                del model._forward_pre_hooks[number]
-                model._forward_pre_hooks_with_kwargs.pop(number, None)
+        for module in model.modules():
+            for number, hook in list(module._forward_pre_hooks.items()):
+                if getattr(hook, "__self__", None) in found:
+                    del module._forward_pre_hooks[number]
+                    module._forward_pre_hooks_with_kwargs.pop(number, None)
         return model
 
     @classmethod

@@ -49,7 +49,7 @@ class RoutingState:
         self.mask: Tensor | None = None
         self.past: Any = 0  # tokens already in the cache, in a generation
         self.close_routed = False  # what the user asks for
-        self.closed = False  # what holds for the forward pass under way, and its repetition
+        self.closed = False  # what held when the last forward pass began
         self.stash: dict[tuple[str, str], Stashed] = {}
         self.listeners: list[Listener] = []
 
@@ -63,6 +63,10 @@ class RoutingState:
         self.past = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
         self.closed = self.close_routed
         self.stash.clear()
+
+    def routed_are_closed(self) -> bool:
+        """A layer that runs again in the backward pass does what it did in the forward pass."""
+        return self.closed if in_backward() else self.close_routed
 
     def tell(self, layer_name: str, adapter: str, routing: Routing, stash: Stashed | None) -> None:
         """Called by a layer after it has routed its tokens."""
