@@ -27,6 +27,7 @@ def config():
     small["model"].update(hidden_size=64, intermediate_size=64, num_hidden_layers=1)
     small["recall"].update(until=-1.0, sequences=4)  # "solved" after the 20 batches it needs
     small["main"].update(steps=6, examples=6)
+    small["polish"].update(steps=3, examples=6)
     return small
 
 
@@ -48,7 +49,7 @@ def test_packed_rows_give_the_loss_of_single_items(config, tokenizer):
 
 def test_the_corpus_is_reproducible_and_uses_the_training_split_only(config, tokenizer):
     one, two = (Corpus(config, tokenizer, seed=3) for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(one.main(5), two.main(5), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(one.step(5), two.step(5), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(one.recall(5), two.recall(5), strict=True))
     assert not torch.equal(one.recall(5).input_ids, one.recall(6).input_ids)
     assert {split_of(e) for step in range(20) for e in one.examples(step)} == {"train"}
@@ -81,7 +82,7 @@ def test_a_stopped_run_goes_on_bit_equal(config, tmp_path):
     for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
     log = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
-    assert log[-1]["step"] == 6
+    assert (log[-1]["phase"], log[-1]["step"]) == ("polish", 3)
     assert not list((tmp_path / "whole").glob("*.part"))
 
 

@@ -88,12 +88,12 @@ class Corpus:
             items.append({"input_ids": told + asked, "labels": labels})
         return pack(items, 2 * 2 * max(settings["pairs"]), self.tokenizer.pad_token_id)
 
-    def examples(self, step: int) -> list[Example]:
-        """The task items of a main step: training split only."""
-        rng = generator("corpus", self.seed, step)
-        mix, table = self.config["mix"], families()
+    def examples(self, step: int, phase: str = "main") -> list[Example]:
+        """The task items of a step: training split only."""
+        rng = generator("corpus" if phase == "main" else phase, self.seed, step)
+        mix, table = self.config[phase].get("mix", self.config["mix"]), families()
         names = rng.choices(
-            list(mix), weights=list(mix.values()), k=self.config["main"]["examples"]
+            list(mix), weights=list(mix.values()), k=self.config[phase]["examples"]
         )
         items = []
         for name in names:
@@ -106,10 +106,13 @@ class Corpus:
             items.append(example)
         return items
 
-    def main(self, step: int) -> Batch:
-        """A main step: mostly families, now and then recall."""
-        main = self.config["main"]
-        if generator("kind", self.seed, step).random() < main["recall_share"]:
-            return self.recall(1_000_000 + step)
-        items = [encode(example, self.tokenizer) for example in self.examples(step)]
-        return pack(items, main["row"], self.tokenizer.pad_token_id)
+    def step(self, step: int, phase: str = "main") -> Batch:
+        """The batch of a step: in "main" and "polish" mostly families, now and then recall."""
+        if phase == "recall":
+            return self.recall(step)
+        settings = self.config[phase]
+        kind = "kind" if phase == "main" else f"kind of {phase}"
+        if generator(kind, self.seed, step).random() < settings["recall_share"]:
+            return self.recall(1_000_000 + step if phase == "main" else 2_000_000 + step)
+        items = [encode(example, self.tokenizer) for example in self.examples(step, phase)]
+        return pack(items, settings["row"], self.tokenizer.pad_token_id)

@@ -1,4 +1,4 @@
-"""Pre-training of the nano base: associative recall until it is solved, then all families.
+"""Pre-training of the nano base: associative recall until solved, all families, the weak ones.
 
 Two choices make a model of a million parameters match by content (which of two entities, which
 row of a table) and not by habit: a tied embedding drawn at standard deviation 0.5, so that the
@@ -100,7 +100,7 @@ class Run:
         """Learning rate of the present step."""
         step, phase = self.state["step"], self.config[self.state["phase"]]
         rate = phase["lr"] * min(1.0, (step + 1) / self.config["optimizer"]["warmup"])
-        if self.state["phase"] == "main":
+        if self.state["phase"] != "recall":
             start = phase["decay_from"] * phase["steps"]
             rate *= min(1.0, (phase["steps"] - step) / (phase["steps"] - start))
         return rate
@@ -109,8 +109,7 @@ class Run:
         """One optimiser step; returns loss and accuracy on the answer tokens."""
         state = self.state
         started = time.perf_counter()
-        recall = state["phase"] == "recall"
-        batch = self.corpus.recall(state["step"]) if recall else self.corpus.main(state["step"])
+        batch = self.corpus.step(state["step"], state["phase"])
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.model.train()
@@ -122,9 +121,11 @@ class Run:
         state["step"] += 1
         state["tokens"] += int(batch.mask.diagonal(dim1=2, dim2=3).sum())
         state["seconds"] += time.perf_counter() - started
-        if recall:
+        if state["phase"] == "recall":
             state["recent"] = [*state["recent"][-19:], float(accuracy)]
             self._end_recall()
+        elif state["phase"] == "main" and state["step"] >= self.config["main"]["steps"]:
+            state.update(phase="polish", main_steps=state["step"], step=0)
         return float(loss.detach()), float(accuracy)
 
     def _end_recall(self) -> None:
@@ -142,8 +143,9 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Are all main steps made?"""
-        return self.state["phase"] == "main" and self.state["step"] >= self.config["main"]["steps"]
+        """Are all steps made?"""
+        polish = self.config["polish"]["steps"]
+        return self.state["phase"] == "polish" and self.state["step"] >= polish
 
     def save(self) -> None:
         """Write a checkpoint; the small state file, written last, makes it valid."""
