@@ -92,9 +92,7 @@ class Corpus:
         """The task items of a step: training split only."""
         rng = generator("corpus" if phase == "main" else phase, self.seed, step)
         mix, table = self.config[phase].get("mix", self.config["mix"]), families()
-        names = rng.choices(
-            list(mix), weights=list(mix.values()), k=self.config[phase]["examples"]
-        )
+        names = rng.choices(list(mix), weights=list(mix.values()), k=self.config[phase]["examples"])
         items = []
         for name in names:
             options = (
