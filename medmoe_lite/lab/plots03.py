@@ -35,7 +35,7 @@ def sentence(weights: Any, tokens: Sequence[str], title: str) -> "tuple[Figure, 
     left.set_yticks(range(len(tokens)), tokens)
     left.tick_params(length=0)
     left.set(title=title, xlabel="expert", ylabel="token")
-    figure.colorbar(drawn, ax=left, label="weight", fraction=0.06)
+    figure.colorbar(drawn, ax=[left, right], label="weight", fraction=0.05, pad=0.02)
     sums = table.sum(-1)
     right.plot(sums, range(len(tokens)), color=plots.PALETTE["routed"], marker="o", markersize=4)
     right.set(title="Sum", xlabel="sum of weights", xlim=(0, 1.15), yticks=[])
@@ -85,13 +85,13 @@ def dials(runs: "Mapping[str, Readings]") -> "tuple[Figure, str]":
         sums.plot(read.sums, markevery=(index, 5), **style)
         opened.bar(name.replace("run ", ""), np.mean(read.open_experts), color=plots.CYCLE[index])
         moving.plot(range(1, len(read.gradients) + 1), read.gradients, markevery=2, **style)
-        reaches = "some" if max(read.gradients) > 0 else "none"
+        reaches = "some" if max(read.gradients) > 1e-6 else "none"  # below: rounding
         told.append(
             f"{name}: weights sum to ≈{np.mean(read.sums):.2f} on average, "
             f"{np.mean(read.open_experts):.0f} open, gradient {reaches}"
         )
     sums.set(title="Sum of the weights", xlabel="token", ylabel="sum", ylim=(0, 1.15))
-    opened.set(title="Open experts a token", xlabel="run", ylabel="experts")
+    opened.set(title="Open experts a token", xlabel="run", ylabel="experts", yticks=[0, 1, 2])
     moving.set(title="Gradient at the routers", xlabel="step", ylabel="length")
     moving.set_yscale("symlog", linthresh=1e-3)
     handles, names = sums.get_legend_handles_labels()

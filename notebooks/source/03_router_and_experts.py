@@ -348,8 +348,9 @@ show(plots03.levels(levels, "What an expert tells about the family", "bits, mean
 for tokens, found in levels.items():
     change = claims03.gap(found["after training"], found["before training"])
     print(f"{tokens}: after minus before training {change}")
-moved = [run["trained"]["moved"] for run in claims03.arm(runs, "molora")]
-print("share of weight two families place differently:", claims03.told(moved))
+moved = [100 * run["trained"]["moved"] for run in claims03.arm(runs, "molora")]
+print(f"Two families place {claims03.told(moved, 1)} % of their weight on different experts,")
+print(f"mean of all pairs of families and 15 routers, over {len(moved)} runs.")
 reveal("3.B", claims03.settled(runs))
 
 # %% [markdown] id="dense-text"
