@@ -2,8 +2,8 @@
 
     knowledge     facts about invented drugs, asked in held-out wordings
     json          entities of a note as JSON
-    triage        a strict label from temperature and pulse
-    code          the ward's number of a diagnosis, from a list
+    classify      yes, no or maybe from a trial
+    interaction   may two drugs meet?
     general       what the base knows already, so that it is not forgotten
 
 No layer is ever told which family a batch or a token belongs to.
@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from medmoe_lite.lab.teach import new_facts
 from medmoe_lite.tasks import Example, collate, encode, make
 
-FAMILIES = ("knowledge", "json", "triage", "code", "general")
-DRUGS = 12  # invented drugs whose facts are taught
+FAMILIES = ("knowledge", "json", "classify", "interaction", "general")
 GENERAL = ("read", "lookup", "choice", "compare", "copy", "facts")  # what the base knows
 Batch = dict[str, Tensor]
 Suites = dict[str, list[Example]]
@@ -35,7 +34,7 @@ def training_items(n: int = 600, seed: int = 0) -> Suites:
     """Items to learn from, by family; knowledge has its three taught wordings."""
     found = {name: make(name, "train", n, seed) for name in FAMILIES[1:4]}
     general = [item for name in GENERAL for item in make(name, "train", n // len(GENERAL), seed)]
-    return {"knowledge": new_facts(DRUGS), **found, "general": general}
+    return {"knowledge": new_facts(), **found, "general": general}
 
 
 def held_items(n: int = 60, seed: int = 0, split: str = "test") -> Suites:
@@ -43,7 +42,7 @@ def held_items(n: int = 60, seed: int = 0, split: str = "test") -> Suites:
     found = {name: make(name, split, n, seed) for name in FAMILIES[1:4]}
     general = [item for name in GENERAL for item in make(name, split, n // len(GENERAL), seed)]
     return {
-        "knowledge": _even(new_facts(DRUGS, wordings="heldout"), n, seed),
+        "knowledge": _even(new_facts(wordings="heldout"), n, seed),
         **found,
         "general": general,
     }
