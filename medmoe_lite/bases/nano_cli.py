@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="measure injection, formats, forgetting, drop")
     verify.add_argument("--base", default="nano")
     verify.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    verify.add_argument("--table", default="invented", choices=("invented", "kept"))
+    verify.add_argument("--table", default="kept", choices=("invented", "kept"))
     verify.add_argument("--arms", nargs="+", help="only these arms")
     verify.add_argument("--out", type=Path, required=True, help="a JSON file; resumes")
     return top
