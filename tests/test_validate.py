@@ -70,4 +70,5 @@ def test_wrong_encoding_and_missing_file(tables, capsys):
     (tables / "words.csv").unlink()
     assert main([str(tables)]) == 1
     said = capsys.readouterr().out
-    assert "animals.csv:2: not UTF-8" in said and "words.csv:0: the file is missing" in said
+    assert "animals.csv:2: not UTF-8" in said
+    assert "words.csv:0: the file is missing" in said
