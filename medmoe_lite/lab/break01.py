@@ -17,9 +17,10 @@ CAUSES = (
     "the rank is too small",
     "the base is not frozen",
 )
+CEILING = 12.0  # of a loss that is drawn; knowing nothing costs about 7.5
 SICK = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]}
 EVIDENCE = {
-    "run P": "run P starts where the healthy run starts, then jumps: its steps are too large.",
+    "run P": "run P starts with the healthy run, rises, then jumps about: its steps are too large.",
     "run Q": "run Q does not move at all: no gradient reaches A or B.",
     "run R": "run R starts far above the others, before the first step.",
 }
@@ -48,19 +49,25 @@ def infect(model: Any, run: str, r: int = 16, alpha: float = 32.0) -> Any:
 def watch(model: Any, tokenizer: Any, facts: Any, batches: Any, every: int = 2) -> list[float]:
     """Train and return the loss on fixed facts: before the first step, then after each `every`.
 
-    Losses that are no longer a number count as 100, so that they can be drawn.
+    Plain AdamW at one learning rate and without clipping, so that nothing hides a mistake. A loss
+    over `CEILING`, or one that is no number any more, counts as `CEILING`.
     """
-    from medmoe_lite.lab.teach import lessons, teach
+    from medmoe_lite.lab.teach import lessons
 
     probe = lessons(tokenizer, facts, steps=1, batch_size=48, seed=7)[0]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=4e-3, weight_decay=0.0)
 
     def now() -> float:
         with torch.no_grad():
             loss = float(model(**probe).loss)
-        return min(loss, 100.0) if loss == loss else 100.0
+        return min(loss, CEILING) if loss == loss else CEILING
 
     seen = [now()]
-    for start in range(0, len(batches), every):
-        teach(model, batches[start : start + every], lr=4e-3)
-        seen.append(now())
+    for step, batch in enumerate(batches, start=1):
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % every == 0:
+            seen.append(now())
     return seen

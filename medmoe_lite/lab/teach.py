@@ -15,7 +15,7 @@ from torch import Tensor
 from medmoe_lite.tasks import Example, collate, encode, every_fact, make
 
 Batch = dict[str, Tensor]
-KEPT = ("facts", "words", "compare", "arithmetic")  # short ones: a lesson takes no time
+KEPT = ("facts", "words", "compare", "counting")  # short ones: a lesson takes no time
 
 
 def new_facts(drugs: int = 36, wordings: str = "taught", table: str = "invented") -> list[Example]:

@@ -310,7 +310,7 @@ for arm, values in by_arm(runs, "held_out").items():
 # %% id="recorded-pairs"
 print(paired(runs, "held_out", "r = 8", "r = 2"))
 print(paired(runs, "held_out", "r = 32", "r = 16"))
-print(paired(runs, "known", "r = 8", "full"), "of what the base knew")
+print("Of what the base knew:", paired(runs, "known", "r = 8", "full"))
 
 # %% id="recorded-figure" tags=["keep-output"]
 after = by_arm(runs, "held_out")
@@ -319,7 +319,8 @@ show(plots.bars(after, "Recorded: new facts in other wordings", "share answered"
 # %% id="reveal-size"
 enough = next((a for a in ARMS if answered[a] >= 0.9 * answered["full"]), "full")
 size = count_parameters(models[enough])
-reveal("1.A", f"{enough} reaches nine tenths of full fine-tuning with {size[0] / size[1]:.0%}")
+share = 100 * size[0] / size[1]
+reveal("1.A", f"{about(share, 0)} percent, {enough}, reach nine tenths of full fine-tuning")
 
 # %% id="reveal-rank"
 gap = answered["r = 32"] - answered["r = 16"]
@@ -337,12 +338,15 @@ changes = {arm: ranks.updates(base, models[arm]) for arm in ("r = 32", "full")}
 name = "model.layers.2.mlp.up_proj"
 for arm in changes:
     needed = ranks.energy_rank(changes[arm][name])
-    print(f"{arm:7} 90 % of its squared size lies in about {about(needed, 0)} directions")
+    print(f"{arm:7} 90 % of its squared size lies in {about(needed, 0)} of 128 directions")
 
 # %% id="cut"
 KEPT = (0, 1, 2, 4, 8, 16)
 still = {
-    arm: {k: teach.recall(ranks.with_updates(base, changes[arm], k), tokenizer, asked[::2]) for k in KEPT}
+    arm: {
+        k: teach.recall(ranks.with_updates(base, changes[arm], k), tokenizer, asked[::2])
+        for k in KEPT
+    }
     for arm in changes
 }
 
@@ -385,7 +389,7 @@ for run in ("healthy", *break01.SICK):
     patients[run] = break01.watch(sick, tokenizer, facts, batches[:16])
 
 # %% id="sick-figure" tags=["keep-output"]
-show(plots.curves(range(0, 17, 2), patients, "Three sick runs and a healthy one", log_y=True))
+show(plots.curves(range(0, 17, 2), patients, "Three sick runs and a healthy one"))
 for cause in break01.CAUSES:
     print("possible cause:", cause)
 
