@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
-    """Arguments of the four sub-commands."""
+    """Arguments of the sub-commands."""
     top = argparse.ArgumentParser(prog="medmoe nano", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
 
@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--table", default="kept", choices=("invented", "kept"))
     verify.add_argument("--arms", nargs="+", help="only these arms")
     verify.add_argument("--out", type=Path, required=True, help="a JSON file; resumes")
+
+    report = commands.add_parser("report", help="tables from a file that verify wrote")
+    report.add_argument("file", type=Path, nargs="?", help="default: the shipped recording")
     return top
 
 
@@ -41,9 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     torch.set_num_threads(getattr(args, "threads", 1))
-    return {"pretrain": _pretrain, "ship": _ship, "score": _score, "verify": _verify}[args.command](
-        args
-    )
+    commands = {
+        "pretrain": _pretrain, "ship": _ship, "score": _score, "verify": _verify, "report": _report,
+    }  # fmt: skip
+    return commands[args.command](args)
 
 
 def _pretrain(args: argparse.Namespace) -> int:
@@ -94,3 +98,10 @@ def _verify(args: argparse.Namespace) -> int:
 
     measure_effects(args.base, args.seeds, args.table, args.out, args.arms)
     return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from ..measure.report import main as report
+    from ..paths import data_dir
+
+    return report(args.file or data_dir() / "recorded" / "nano_effects.json")
