@@ -13,10 +13,11 @@ from medmoe_lite.lab.html import box, escape, in_notebook, publish
 from medmoe_lite.paths import home_dir
 
 TRACKS = {
-    "laptop": "this machine, no network, the nano model, seconds a run. All of it is here.",
+    "laptop": "this machine, no network, the nano model, seconds a run. 00, 01 and 03 are here.",
     "GPU": "Qwen1.5-1.8B-Chat in four bits. load_base does it now; its notebook, 09, is planned.",
     "class": "you teach. Hints, quizzes and typical mistakes are here; handing out is planned.",
 }
+LEFT = 'style="text-align:left"'
 _COLOUR = {"ok": "#2e8b57", "look": "#b8860b", "fail": "#c0392b"}
 _FOLDER = re.compile(r"(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+){2,}")
 
@@ -36,18 +37,17 @@ def doctor(checks: Iterable[Check] | None = None) -> bool:
     found = list(examine() if checks is None else checks)
     text = "\n".join(short(check.line()) for check in found)
     rows = "".join(_row(check) for check in found)
-    head = '<tr><th scope="col">state</th><th scope="col">what</th><th scope="col">found</th></tr>'
-    publish(text, f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>")
+    head = "".join(f'<th scope="col" {LEFT}>{name}</th>' for name in ("state", "what", "found"))
+    publish(text, f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
     return all(check.state != "fail" for check in found)
 
 
 def _row(check: Check) -> str:
-    left = 'style="text-align:left"'
     mark = f'<b style="color:{_COLOUR[check.state]}">{check.state.upper()}</b>'
     told = escape(short(check.found))
     if check.advice:
         told += f"<br>→ {escape(short(check.advice))}"
-    return f"<tr><td {left}>{mark}</td><td {left}>{check.name}</td><td {left}>{told}</td></tr>"
+    return f"<tr><td {LEFT}>{mark}</td><td {LEFT}>{check.name}</td><td {LEFT}>{told}</td></tr>"
 
 
 def pick_track(track: str | None = None) -> None:

@@ -236,8 +236,8 @@ reveal("0.A", "nothing is left: every number equals the base's, bit for bit")
 # %% [markdown] id="cost-text"
 # ## 6. What it adds, and what it costs
 #
-# The adapter answers questions on the new drugs, also in wordings that it was not taught. But what
-# about the things the base knew before? We ask both, with the adapter off and on.
+# The adapter answers what it was taught. Does it answer the same facts in three other wordings? And
+# what about the things the base knew before? We ask all of it, with the adapter off and on.
 
 # %% id="cost"
 from medmoe_lite.lab.record00 import ask_all, suites
@@ -247,7 +247,8 @@ off = without_adapter(model, lambda: ask_all(model, tokenizer, items))
 on = ask_all(model, tokenizer, items)
 
 # %% id="cost-figure" tags=["keep-output"]
-show(plots00.on_off({name: (off[name], on[name]) for name in items}))
+rows = {name: (off[name], on[name]) for name in items}
+show(plots00.on_off(rows, "What the adapter adds, and what it costs (this run)"))
 
 # %% [markdown] id="recorded-text"
 # This was one run. The same training was recorded on two bases with five seeds each. What follows
