@@ -13,7 +13,7 @@ from medmoe_lite.paths import data_dir
 
 @pytest.fixture
 def small(monkeypatch):
-    for name in ("INJECT_STEPS", "ALIGN_STEPS", "JOINT_STEPS"):
+    for name in ("INJECT_STEPS", "ALIGN_STEPS", "SECOND_STEPS", "JOINT_STEPS"):
         monkeypatch.setattr(effects, name, 2)
     whole = effects.suites
     cut = lambda *args: {name: items[:3] for name, items in whole(*args).items()}  # noqa: E731

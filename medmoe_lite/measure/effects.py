@@ -29,7 +29,7 @@ from ..train.files import write_text
 GENERAL = [name for name, family in families().items() if family.group == "general"]
 FORMATS = ("json", "triage", "soap")
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-INJECT_STEPS, ALIGN_STEPS, JOINT_STEPS = 250, 200, 240
+INJECT_STEPS, ALIGN_STEPS, SECOND_STEPS, JOINT_STEPS = 200, 200, 120, 160
 
 
 def training_data(table: str, seed: int) -> dict[str, list[Example]]:
@@ -41,7 +41,7 @@ def training_data(table: str, seed: int) -> dict[str, list[Example]]:
     general = make("knowledge", "train", 1500, seed)
     for name in GENERAL:
         general += make(name, "train", 300 if name == "words" else 400, seed)
-    formats = [item for name in FORMATS for item in make(name, "train", 600, seed)]
+    formats = [item for name in FORMATS for item in make(name, "train", 1500, seed)]
     return {"facts": every_fact(table, "taught"), "formats": formats, "general": general}
 
 
@@ -52,7 +52,8 @@ def suites(table: str, split: str = "test", n: int = 40) -> dict[str, list[Examp
         "heldout": every_fact(table, "heldout")[::2],
         "base_facts": make("knowledge", split, 2 * n, 21),
     }
-    result |= {name: make(name, split, n, 21) for name in FORMATS}
+    result |= {name: make(name, split, n, 21, seen_conditions=True) for name in FORMATS}
+    result |= {f"{name}_new": make(name, split, n, 21) for name in ("json", "soap")}
     result |= {name: make(name, split, 20 if name == "words" else n, 21) for name in GENERAL}
     return result
 
@@ -151,7 +152,7 @@ class Series:
         if arm == "projected":
             more["project"] = ("facts", 0.95)
         mix = {"formats": 3, "general": 1}
-        history = self.stage(model, tokenizer, "align", mix, ALIGN_STEPS, **more)
+        history = self.stage(model, tokenizer, "second", mix, SECOND_STEPS, **more)
         return {"after": self.scores(model, tokenizer), "seconds": round(history.seconds, 1)}
 
     def drop(self, noise_dropout: float) -> dict[str, Any]:

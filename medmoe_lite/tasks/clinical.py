@@ -2,7 +2,8 @@
 
 None of these prompts occurs in pre-training; their single words do. Training and test notes
 are entity-disjoint: conditions and invented drug names are divided by a hash of their name,
-one in four for testing.
+one in four for testing. With `seen_conditions=True` test notes keep the conditions of the training
+notes, and only drug names and notes are new: format without generalisation to new phrases.
 
 All notes are invented by code. A condition comes with its own symptoms, and every drug is one
 that does not exist: the notes are exercises in following a format, not medicine.
@@ -37,9 +38,9 @@ def _symptoms() -> dict[str, list[str]]:
     return {row["name"]: row["symptoms"].split("; ") for row in rows("conditions")}
 
 
-def _patient(rng: Random, split: str) -> dict[str, str]:
+def _patient(rng: Random, split: str, seen_conditions: bool = False) -> dict[str, str]:
     """The fields of one invented note."""
-    condition = rng.choice(entities("conditions", split))
+    condition = rng.choice(entities("conditions", "train" if seen_conditions else split))
     return {
         "age": str(rng.randint(20, 90)),
         "sex": rng.choice(("man", "woman")),
@@ -65,17 +66,17 @@ def _note(rng: Random, fields: dict[str, str]) -> str:
     return text[0].upper() + text[1:] if text.startswith(("man", "woman")) else text
 
 
-def json(rng: Random, split: str = "train") -> Example:
+def json(rng: Random, split: str = "train", seen_conditions: bool = False) -> Example:
     """Entities of a note as a JSON object with three fixed keys."""
-    fields = _patient(rng, split)
+    fields = _patient(rng, split, seen_conditions)
     prompt = f"Extract. {_note(rng, fields)}"
     answer = '{{"drug": "{drug}", "dose": "{dose}", "symptom": "{symptom}"}}'.format(**fields)
     return Example("json", prompt, answer, grader="json")
 
 
-def triage(rng: Random, split: str = "train") -> Example:
+def triage(rng: Random, split: str = "train", seen_conditions: bool = False) -> Example:
     """RED from 39 degrees on or a pulse from 120 on, AMBER from 38 or 100 on, else GREEN."""
-    fields = _patient(rng, split)
+    fields = _patient(rng, split, seen_conditions)
     temperature, pulse = int(fields["temperature"]), int(fields["pulse"])
     label = "GREEN"
     if temperature >= 38 or pulse >= 100:
@@ -96,9 +97,9 @@ def code(rng: Random, split: str = "train") -> Example:
     return Example("code", prompt, f"# {numbers[which]} #")
 
 
-def soap(rng: Random, split: str = "train") -> Example:
+def soap(rng: Random, split: str = "train", seen_conditions: bool = False) -> Example:
     """A note as one SOAP line: subjective, objective, assessment, plan."""
-    fields = _patient(rng, split)
+    fields = _patient(rng, split, seen_conditions)
     prompt = f"SOAP. {_note(rng, fields)} Temperature {fields['temperature']}."
     answer = "S: {symptom} | O: {temperature} | A: {condition} | P: {drug}".format(**fields)
     return Example("soap", prompt, answer)
@@ -132,9 +133,9 @@ def interaction(rng: Random, split: str = "train") -> Example:
     return Example("interaction", prompt, label, choices=("avoid", "allowed"), grader="label")
 
 
-def summary(rng: Random, split: str = "train") -> Example:
+def summary(rng: Random, split: str = "train", seen_conditions: bool = False) -> Example:
     """A report of four sentences in one: who, what, which plan."""
-    fields = _patient(rng, split)
+    fields = _patient(rng, split, seen_conditions)
     sentences = [
         "The {sex} is {age} years old.",
         "{symptom} {since}.",
