@@ -27,24 +27,30 @@ def test_the_router_that_tells_most():
     assert figures.best_router(routing()["runs"][1]) == 1
 
 
-def test_forgetting_pairs_seeds():
-    rows = figures.forgetting(effects())
-    assert list(rows) == ["align-no-replay"]
-    assert rows["align-no-replay"].tolist() == [[0.0, 0.9, 0.2], [0.0, 0.9, 0.4]]
+def first():
+    return {"runs": [{"on": {"new": 1.0}, "off": {"new": x}} for x in (0.0, 0.5)]}
+
+
+def test_a_second_lesson_pairs_seeds():
+    lines = figures.second_lesson(effects())
+    assert list(lines) == ["one adapter, no replay"]
+    rows = lines["one adapter, no replay"][1]
+    assert rows.tolist() == [[0.0, 0.9, 0.2], [0.0, 0.9, 0.4]]
 
 
 def test_the_words_say_the_means():
-    text = figures.readme(routing(), effects())[1]
+    lines = figures.second_lesson(effects())
+    text = figures.readme(routing(), lines, ("base", "facts", "format"), "Survival")[1]
     assert "1 up_proj" in text
-    assert "no replay: 0.90 falls to 0.30" in text
-    assert "over 2 seeds" in text
+    assert "over 2 runs, facts to format: one adapter, no replay: from 0.90 to 0.30" in text
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """A data folder with both recordings."""
     (tmp_path / "recorded").mkdir()
-    for name, content in (("03_routing", routing()), ("nano_effects", effects())):
+    files = {"03_routing": routing(), "nano_effects": effects(), "00_first_adapter": first()}
+    for name, content in files.items():
         (tmp_path / "recorded" / f"{name}.json").write_text(json.dumps(content))
     monkeypatch.setattr("medmoe_lite.lab.recorded.data_dir", lambda: tmp_path)
     monkeypatch.setattr("medmoe_lite.paths.data_dir", lambda: tmp_path)
@@ -57,10 +63,13 @@ def test_the_command_writes_one_picture(data, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("readme.png: Left")
 
 
-@pytest.mark.parametrize(
-    ("missing", "command"), [("03_routing", "lab.record 03"), ("nano_effects", "nano verify")]
-)
-def test_without_recordings_it_says_what_to_type(data, tmp_path, missing, command):
-    (data / f"{missing}.json").unlink()
-    with pytest.raises(FileNotFoundError, match=command):
+def test_without_the_series_the_first_adapter_is_drawn(data, tmp_path, capsys):
+    (data / "nano_effects.json").unlink()
+    assert figures.main(["--out", str(tmp_path)]) == 0
+    assert "new: from 0.25 to 1.00" in capsys.readouterr().out
+
+
+def test_without_recordings_it_says_what_to_type(data, tmp_path):
+    (data / "03_routing.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lab\.record 03"):
         figures.main(["--out", str(tmp_path)])
