@@ -9,6 +9,20 @@ from medmoe_lite.measure.stats import over_seeds, paired_over_seeds
 Run = dict[str, Any]
 
 
+def complete(runs: Sequence[Run]) -> list[Run]:
+    """Runs of those bases and seeds for which every arm is there, so that arms can be paired.
+
+    >>> complete([{"base": 0, "seed": 0, "arm": "a"}, {"base": 0, "seed": 0, "arm": "b"},
+    ...           {"base": 0, "seed": 1, "arm": "a"}])[-1]
+    {'base': 0, 'seed': 0, 'arm': 'b'}
+    """
+    arms = {run["arm"] for run in runs}
+    there: dict[tuple, set[str]] = {}
+    for run in runs:
+        there.setdefault((run["base"], run["seed"]), set()).add(run["arm"])
+    return [run for run in runs if there[run["base"], run["seed"]] == arms]
+
+
 def arm(runs: Sequence[Run], name: str) -> list[Run]:
     """The runs of one arm, ordered by base and seed, so that arms can be paired."""
     found = [run for run in runs if run["arm"] == name]
@@ -119,8 +133,8 @@ def verdicts(runs: Sequence[Run]) -> list[Claim]:
             "Only the chosen experts cost something at inference.",
             "exact, any scale",
             "True where only they are computed. The stacked form multiplies all rank columns and "
-            "throws most away; it is simpler, and often faster on small models. The router costs "
-            "e · d_in for every token. Nothing can be merged into the base.",
+            "throws most away. The router costs e · d_in for every token, and nothing can be "
+            "merged into the base.",
         ),
         Claim(
             "MING-MOE",

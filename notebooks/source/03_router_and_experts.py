@@ -258,8 +258,8 @@ print("the update changes the output:", moved > 0.01, "| you and the package agr
 # %% [markdown] id="step-6"
 # ## Step 6: train on five families at once
 #
-# Every batch holds six items of each family, shuffled by nobody and labelled for nobody: the
-# model sees only text. Here is one of each.
+# Every batch holds six items of each family. The model sees their text and no label. Here is one
+# item of each.
 
 # %% id="families"
 train_items, test_items = mix03.training_items(), mix03.held_items()
@@ -276,8 +276,14 @@ losses = mix03.fit(model, batches, every=40)
 
 # %% id="after"
 after = {name: recall(model, tokenizer, items) for name, items in test_items.items()}
+chance = {"classify": " (chance 0.33)", "interaction": " (chance 0.50)"}
 for name in mix03.FAMILIES:
-    print(f"{name:12} exact match {about(before[name], 2)} before, {about(after[name], 2)} after")
+    print(f"{name:12}{about(before[name], 2)} before, {about(after[name], 2)} after", end="")
+    print(chance.get(name, ""))
+
+# %% [markdown] id="after-text"
+# The share of items whose whole answer is right. Two families stay near chance: 200 steps do not
+# teach them. How the experts are used is a question of its own, and it can be answered all the same.
 
 # %% [markdown] id="sentence-text"
 # ## Who works on your sentence
@@ -289,7 +295,8 @@ for name in mix03.FAMILIES:
 # %% id="explorer" tags=["keep-output"]
 from medmoe_lite.lab.router_widget import router_explorer
 
-router_explorer(model, tokenizer, "Extract. fever in a woman of 68. Plan: jevbol 70 mg.")
+SENTENCE = "Extract. fever in a woman of 68. Plan: jevbol 70 mg."
+router_explorer(model, tokenizer, SENTENCE, layer=2)
 
 # %% [markdown] id="use-text"
 # ## Do families use different experts?
@@ -335,7 +342,7 @@ print("after training   ", about(trained["last_bits"]), "bits")
 
 # %% id="recorded"
 record = recorded("03_routing")
-runs = record["runs"]
+runs = claims03.complete(record["runs"])
 levels = claims03.bits(runs)
 for tokens, found in levels.items():
     for level, values in found.items():
@@ -365,6 +372,11 @@ for arm in ("molora", "lora-total", "lora-active"):
     print(f"{arm:12} exact match, mean of five families: {claims03.told(scores, 3)}")
 print("molora minus lora-total: ", claims03.compare(runs, "molora", "lora-total"))
 print("molora minus lora-active:", claims03.compare(runs, "molora", "lora-active"))
+
+# %% [markdown] id="dense-reading"
+# Read it with care. Steps are equal, not the training of each number: an expert learns only from
+# the tokens that open it, about a quarter of them. That is a possible reason for a gap, and it
+# was not tested here. MING-MOE trains on 300,000 samples; this is 200 steps.
 
 # %% [markdown] id="task-text"
 # ## By token or by task?
