@@ -117,7 +117,14 @@ def levels(
         means = [row.mean() for row in rows]
         axis.bar(at, means, width * 0.92, label=name, color=colour, hatch=hatch, alpha=0.85)
         for x, row in zip(at, rows, strict=True):
-            axis.plot(np.full(len(row), x), row, "k.", markersize=4)
+            axis.plot(
+                np.full(len(row), x),
+                row,
+                "o",
+                color="white",
+                markeredgecolor="black",
+                markersize=4.5,
+            )
             axis.annotate(f"{row.mean():.2f}", (x, row.max()), (0, 3), ha="center",
                           textcoords="offset points", fontsize=11)  # fmt: skip
         told.append(
