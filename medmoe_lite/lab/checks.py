@@ -118,7 +118,8 @@ def check(key: str, *answer: Any) -> None:
     except KeyError as error:
         verdict = Verdict("error", str(error.args[0]))
     words = {"right": "right. ", "wrong": "not yet. ", "error": "", "open": ""}[verdict.kind]
-    text = f"Check {key}: {words}{verdict.text}"
+    said = verdict.text[:1].upper() + verdict.text[1:] if words else verdict.text
+    text = f"Check {key}: {words}{said}"
     if verdict.kind == "open":
         text += f'. For a first hint type hint("{key}").'
     publish(text, box(escape(text), COLOURS[verdict.kind]))

@@ -119,7 +119,7 @@ def check_switch(closed: Any) -> Verdict:
         return wrong("no-return", f"it returns {got!r}; return what do() returned.")
     if not _stopped_inside(closed):
         return wrong("off-after-error", "if do raises an error, the adapter stays off for good.")
-    return right("do ran once, on the base alone; the adapter is on again, even after an error.")
+    return right("it ran once, on the base alone; the adapter is on again, even after an error.")
 
 
 NF4_WORDS = {
