@@ -6,7 +6,16 @@ import re
 
 import pytest
 
-from medmoe_lite.tasks import Example, encode, encode_prompt, every_fact, families, grade, make
+from medmoe_lite.tasks import (
+    Example,
+    clinical,
+    encode,
+    encode_prompt,
+    every_fact,
+    families,
+    grade,
+    make,
+)
 from medmoe_lite.tasks.facts import facts, kept, table, values
 from medmoe_lite.tasks.names import RESERVED, all_names
 from medmoe_lite.tasks.wordings import HELD_OUT, TAUGHT
@@ -50,6 +59,15 @@ def test_clinical_families_are_entity_disjoint(name):
     # A short condition inside a longer one ("asthma" in "bronchial asthma") is not a leak.
     conditions = table("conditions")
     assert not {s for s in shared if not any(s != c and s in c for c in conditions)}
+
+
+def test_notes_with_seen_conditions_still_have_new_drugs_and_new_text():
+    train = make("json", "train", 300)
+    items = make("json", "test", 60, seen_conditions=True)
+    drug = re.compile(r'"drug": "(\w+)"')
+    assert not {drug.search(e.answer)[1] for e in train} & {drug.search(e.answer)[1] for e in items}
+    conditions = set(clinical.entities("conditions", "train"))
+    assert all(any(c in e.prompt for c in conditions) for e in items)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
