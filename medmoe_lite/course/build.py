@@ -192,9 +192,7 @@ def problems(source: Path) -> list[str]:
     wanted = notebook(cells, learner=False)
     for want, have in zip(wanted.cells, solved.cells, strict=False):
         if (want.id, want.source, want.metadata) != (have.id, have.source, have.metadata):
-            found.append(
-                f"{source.stem}: solution cell {have.id!r} is out of step. {cure}"
-            )
+            found.append(f"{source.stem}: solution cell {have.id!r} is out of step. {cure}")
     if len(wanted.cells) != len(solved.cells):
         found.append(f"{source.stem}: the solution has another number of cells. {cure}")
     counts = [c.execution_count for c in solved.cells if c.cell_type == "code"]

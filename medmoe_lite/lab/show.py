@@ -62,7 +62,7 @@ def png(figure: "Figure") -> bytes:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        if isinstance(text, Text) and text.get_fontsize() < SMALLEST:
+        if isinstance(text, Text) and float(text.get_fontsize()) < SMALLEST:
             text.set_fontsize(SMALLEST)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
