@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,14 @@ def test_the_shipped_recording_has_five_seeds_and_is_printed(capsys):
     assert all(len(runs) >= 5 for runs in content["runs"].values())
     assert main(["report"]) == 0
     assert "| inject, after |" in capsys.readouterr().out
+
+
+def test_the_table_in_the_readme_is_the_recorded_one(tmp_path):
+    source = Path(__file__).parents[1] / "README.md"
+    page = tmp_path / "README.md"
+    page.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    assert main(["report", "--into", str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == source.read_text(encoding="utf-8")
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="no place for the table"):
+        main(["report", "--into", str(page)])

@@ -20,7 +20,7 @@ def effects():
 
     inject = {s: {"before": score(0.0), "after": score(0.9)} for s in "01"}
     lost = {"0": {"after": score(0.2)}, "1": {"after": score(0.4)}, "9": {"after": score(0.0)}}
-    return {"runs": {"inject": inject, "align-no-replay": lost}}
+    return {"runs": {"inject": inject, "second-free": lost}}
 
 
 def test_the_router_that_tells_most():
@@ -33,8 +33,8 @@ def first():
 
 def test_a_second_lesson_pairs_seeds():
     lines = figures.second_lesson(effects())
-    assert list(lines) == ["one adapter, no replay"]
-    rows = lines["one adapter, no replay"][1]
+    assert list(lines) == ["facts go on learning"]
+    rows = lines["facts go on learning"][1]
     assert rows.tolist() == [[0.0, 0.9, 0.2], [0.0, 0.9, 0.4]]
 
 
@@ -42,7 +42,7 @@ def test_the_words_say_the_means():
     lines = figures.second_lesson(effects())
     text = figures.readme(routing(), lines, ("base", "facts", "format"), "Survival")[1]
     assert "1 up_proj" in text
-    assert "over 2 runs, facts to format: one adapter, no replay: from 0.90 to 0.30" in text
+    assert "over 2 runs, facts to format: facts go on learning: from 0.90 to 0.30" in text
 
 
 @pytest.fixture

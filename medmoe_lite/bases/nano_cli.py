@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="tables from a file that verify wrote")
     report.add_argument("file", type=Path, nargs="?", help="default: the shipped recording")
+    report.add_argument("--into", type=Path, help="a page with marks, such as README.md")
     return top
 
 
@@ -104,4 +105,4 @@ def _report(args: argparse.Namespace) -> int:
     from ..measure.report import main as report
     from ..paths import data_dir
 
-    return report(args.file or data_dir() / "recorded" / "nano_effects.json")
+    return report(args.file or data_dir() / "recorded" / "nano_effects.json", args.into)

@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# arm of `medmoe nano verify` -> name, colour
+# arm of `medmoe nano verify` -> name, colour; all three learn the formats in the same steps
 ARMS = {
     "second-projected": ("frozen and projected", PALETTE["alignment"]),
     "second-frozen": ("facts frozen", PALETTE["shared"]),
-    "align": ("one adapter, with replay", PALETTE["routed"]),
-    "align-no-replay": ("one adapter, no replay", PALETTE["base"]),
+    "second-free": ("facts go on learning", PALETTE["routed"]),
 }
 Lines = dict[str, tuple[str, np.ndarray]]  # name -> colour, (seeds, stages)
 

@@ -69,9 +69,29 @@ def _told(ours: list[float], other: list[float]) -> str:
     return f"{spread.mean:+.3f} [{spread.low:+.3f}, {spread.high:+.3f}]{shown}"
 
 
-def main(path: Path) -> int:
-    """Print the tables of one file."""
+MARKS = ("<!-- effects -->", "<!-- end of effects -->")
+
+
+def write_into(page: Path, content: dict[str, Any]) -> None:
+    """Replace what stands between the two marks of a page by the table.
+
+    Raises:
+        ValueError: the page lacks a mark.
+    """
+    text = page.read_text(encoding="utf-8")
+    if not all(mark in text for mark in MARKS):
+        raise ValueError(f"{page} has no place for the table: add the lines {' and '.join(MARKS)}")
+    start, rest = text.split(MARKS[0], 1)
+    end = rest.split(MARKS[1], 1)[1]
+    lines = [start + MARKS[0], *table(content), MARKS[1] + end]
+    page.write_text("\n".join(lines), encoding="utf-8")
+
+
+def main(path: Path, page: Path | None = None) -> int:
+    """Print the tables of one file; with a page, write the first one into it."""
     content = json.loads(path.read_text(encoding="utf-8"))
+    if page is not None:
+        write_into(page, content)
     print(f"base {content['base']}, facts {content['table']}, split {content['split']}\n")
     print("\n".join([*table(content), "", *differences(content)]))
     return 0
