@@ -1,5 +1,6 @@
 """The README keeps its word: its program runs, its files and its commands exist."""
 
+import json
 import re
 import subprocess
 import sys
@@ -34,3 +35,15 @@ def test_commands_exist_at_both_doors(root, text):
     named = re.findall(r"`make (\w+)", text)
     assert set(named) == set(re.findall(r"python -m make (\w+)", text))
     assert all(re.search(rf"^\.PHONY:.* {name}\b", makefile, re.M) for name in named)
+
+
+def test_the_budgets_in_the_text_hold_for_the_recorded_ones(root, text):
+    words = " ".join(text.split())
+    assert "less than one minute, in less than 0.9 GB" in words
+    assert "ready in less than 5 seconds" in words
+    runs = json.loads((root / "data/recorded/budgets.json").read_text(encoding="utf-8"))
+    assert len(runs) == 2 * len(list((root / "notebooks/source").glob("*.py")))
+    for run in runs.values():
+        assert run["minutes"] < 1
+        assert run["gigabytes"] < 0.9
+        assert run["ready_seconds"] < 5
