@@ -46,6 +46,17 @@ def test_the_card_belongs_to_the_settings_in_the_repository(name):
     assert set(card["test_exact_match"]) == set(read_config()["mix"])
 
 
+@pytest.mark.parametrize("name", BASES)
+def test_the_card_reaches_the_targets_of_the_families_kept(name):
+    card = json.loads((folder_of(name) / "card.json").read_text(encoding="utf-8"))
+    told = card["test_exact_match"]
+    kept = [told[n]["exact"] for n in told if families()[n].group == "general"]
+    assert len(kept) == 10
+    assert sum(kept) / len(kept) == pytest.approx(card["general_mean"], abs=1e-3)
+    assert card["general_mean"] >= 0.97
+    assert min(kept) >= 0.90
+
+
 def test_sizes_are_multiples_of_64(base):
     model, tokenizer = base
     sizes = (model.config.hidden_size, model.config.intermediate_size)

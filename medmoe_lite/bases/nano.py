@@ -90,7 +90,7 @@ def card(run: Any, scores: dict | None = None) -> dict[str, Any]:
         "main_steps": state["main_steps"],
         "polish_steps": state["step"],
         "tokens": state["tokens"],
-        "minutes_of_one_thread": round(state["seconds"] / 60, 1),
+        "minutes_on_a_busy_machine": round(state["seconds"] / 60, 1),
         "config": run.config,
         "use": "teaching; not medical advice; answers only what its families ask",
         "licence": "Apache-2.0 (weights), CC BY 4.0 (facts)",

@@ -11,7 +11,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="medmoe nano", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
 
-    pretrain = commands.add_parser("pretrain", help="pre-train a base (resumes; about 25 minutes)")
+    pretrain = commands.add_parser("pretrain", help="pre-train a base (resumes; up to an hour)")
     pretrain.add_argument("--seed", type=int, default=0)
     pretrain.add_argument("--out", type=Path, required=True, help="folder of the run")
     pretrain.add_argument("--config", type=Path, help="another nano.yaml")

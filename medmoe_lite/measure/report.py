@@ -26,7 +26,8 @@ DIFFERENCES = (
 def values(content: dict[str, Any], arm: str, column: str, when: str = "after") -> list[float]:
     """One number a seed, in the order of the seeds; empty where the arm was not run."""
     runs = content["runs"].get(arm, {})
-    return [runs[seed][when][column] for seed in sorted(runs, key=int) if when in runs[seed]]
+    scores = [runs[seed].get(when, {}) for seed in sorted(runs, key=int)]
+    return [found[column] for found in scores if column in found]
 
 
 def table(content: dict[str, Any]) -> list[str]:
@@ -56,6 +57,14 @@ def differences(content: dict[str, Any]) -> list[str]:
             a, b = values(content, arm, column, "dropped"), values(content, arm, column)
             if len(a) == len(b) >= 2:
                 lines.append(f"{arm}, dropped minus full: {column} {_told(a, b)}")
+    for arm in ("align", "second-frozen", "second-projected"):
+        for column in ("json_new", "soap_new"):
+            found = values(content, arm, column)
+            if len(found) >= 2:
+                spread = over_seeds(found)
+                lines.append(
+                    f"{arm}, unseen conditions: {column} {spread.mean:.3f} ± {spread.std:.3f}"
+                )
     likelihood = values(content, "inject", "heldout_likelihood")
     if len(likelihood) >= 2:
         spread = over_seeds(likelihood)
