@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medmoe_lite.bases.checksums import base_digest
 from medmoe_lite.bases.nano_cli import main
 from medmoe_lite.measure import effects, report
 from medmoe_lite.paths import data_dir
@@ -34,11 +35,15 @@ def test_every_arm_runs_and_a_second_call_adds_nothing(small, tmp_path):
 
 def test_another_series_and_an_unknown_arm_are_refused(small, tmp_path):
     out = tmp_path / "effects.json"
-    out.write_text(json.dumps({"base": "nano", "table": "kept", "split": "test", "runs": {}}))
+    header = {"base": "nano", "table": "kept", "split": "test"}
+    out.write_text(json.dumps({**header, "weights": base_digest("nano"), "runs": {}}))
     with pytest.raises(ValueError, match="another --out"):
         effects.measure_effects("nano", [0], "invented", out)
     with pytest.raises(ValueError, match="There are: inject"):
         effects.measure_effects("nano", [0], "kept", out, ["magic"])
+    out.write_text(json.dumps({**header, "weights": "of another base", "runs": {}}))
+    with pytest.raises(ValueError, match="another --out"):
+        effects.measure_effects("nano", [0], "kept", out)
 
 
 def fake(difference):

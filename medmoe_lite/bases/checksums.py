@@ -44,6 +44,17 @@ def write_checksums(folder: Path) -> Path:
     return folder / SUMS
 
 
+def base_digest(name: str) -> str:
+    """SHA-256 of a shipped base's weights, such as of "nano/seed1", for the stamp of a recording.
+
+    Raises:
+        FileNotFoundError: no shipped base of this name.
+    """
+    from ..paths import data_dir
+
+    return sha256(data_dir() / name / "model.safetensors")
+
+
 def damaged(folder: Path) -> list[str]:
     """Names of the files below a folder that differ from its `SHA256SUMS`, or are missing.
 

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--base", default="nano")
     verify.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     verify.add_argument("--table", default="kept", choices=("invented", "kept"))
+    verify.add_argument("--split", default="test", choices=("dev", "test"))
     verify.add_argument("--arms", nargs="+", help="only these arms")
     verify.add_argument("--out", type=Path, required=True, help="a JSON file; resumes")
 
@@ -97,7 +98,7 @@ def _table(scores: dict) -> None:
 def _verify(args: argparse.Namespace) -> int:
     from ..measure.effects import measure_effects
 
-    measure_effects(args.base, args.seeds, args.table, args.out, args.arms)
+    measure_effects(args.base, args.seeds, args.table, args.out, args.arms, args.split)
     return 0
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+BASES = ("nano", "nano/seed1")  # stamped into every file: a recording belongs to its bases
+
 
 def keep_recording(
     path: Path,
@@ -25,10 +27,13 @@ def keep_recording(
 
     Args:
         path: the JSON file.
-        settings: a file with other settings is begun anew.
+        settings: a file with other settings, or of other bases, is begun anew.
         todo: what names a run, such as {"arm": "r = 8", "base": 0, "seed": 0}.
         run: names -> results, plain numbers and lists.
     """
+    from medmoe_lite.bases.checksums import base_digest
+
+    settings = {**settings, "bases": {name: base_digest(name) for name in BASES}}
     whole: dict[str, Any] = {"settings": settings, "runs": []}
     if path.is_file():
         old = json.loads(path.read_text(encoding="utf-8"))

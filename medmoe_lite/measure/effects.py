@@ -4,7 +4,7 @@ One seed of the whole series, each arm scored before and after every stage:
 
     inject            new facts in three wordings  -> asked in three others, and by likelihood
     align             strict formats on top, the same adapter goes on (with general replay)
-    align-no-replay   the same without replay
+    align-no-replay   the same without replay (not in the shipped recordings)
     second-free       a second adapter for the formats, the knowledge adapter goes on learning
     second-frozen     the knowledge adapter frozen
     second-projected  and the second adapter projected off the inputs of the facts
@@ -199,7 +199,7 @@ def measure_effects(
     Raises:
         ValueError: unknown arm, or the file belongs to another base or table.
     """
-    header = {"base": base, "table": table, "split": split}
+    header = {"base": base, "table": table, "split": split, "weights": weights_of(base)}
     content: dict[str, Any] = {**header, "runs": {}}
     if out.exists():
         content = json.loads(out.read_text(encoding="utf-8"))
@@ -217,6 +217,15 @@ def measure_effects(
                 write_text(out, json.dumps(content, indent=1) + "\n")
                 print(f"seed {seed} {arm}: {_line(results[str(seed)])}", flush=True)
     return content
+
+
+def weights_of(base: str) -> str:
+    """SHA-256 of a base's weights: a recording belongs to them and to no others."""
+    from ..bases.checksums import sha256
+    from ..bases.source import resolve
+
+    file = Path(resolve(base).place) / "model.safetensors"
+    return sha256(file) if file.is_file() else base
 
 
 def _line(result: dict[str, Any]) -> str:
