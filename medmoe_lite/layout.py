@@ -17,6 +17,7 @@ experts only; MedCare's first stage has both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -30,7 +31,7 @@ class Expert:
 
     Args:
         rank: number of rank columns.
-        scale: factor on the expert's output (`lora_alpha / r`).
+        scale: factor on the expert's output (see `scale_of`).
         shared: always open, outside the softmax.
         group: `"general"` or `"medical"`, the two sides of the preservation loss.
 
@@ -74,13 +75,13 @@ class Layout:
             raise ValueError("shared experts must come first: reorder `experts`")
 
     @classmethod
-    def lora(cls, r: int, lora_alpha: float) -> Layout:
+    def lora(cls, r: int, lora_alpha: float, rslora: bool = False) -> Layout:
         """Ordinary LoRA: one expert that is always open.
 
         >>> Layout.lora(r=16, lora_alpha=32).scales
         (2.0,)
         """
-        return cls((Expert(r, lora_alpha / r, shared=True),))
+        return cls((Expert(r, scale_of(lora_alpha, r, rslora), shared=True),))
 
     @classmethod
     def mixture(
@@ -91,6 +92,8 @@ class Layout:
         shared_experts: int = 0,
         expert_ranks: Sequence[int] | None = None,
         general_experts: int = 0,
+        open_general: bool = False,
+        rslora: bool = False,
     ) -> Layout:
         """Routed experts, and on request one shared expert in front of them.
 
@@ -98,16 +101,23 @@ class Layout:
             num_experts: routed experts, 0 or more.
             r: rank of a routed expert where `expert_ranks` does not say otherwise.
             lora_alpha: scale of an expert is `lora_alpha` divided by its rank.
-            shared_experts: n > 0 adds one shared expert of rank n·r and scale `lora_alpha / r`
-                (MedCare's Knowledge Aggregator).
-            expert_ranks: one rank a routed expert.
-            general_experts: the first n routed experts form the group `"general"`.
+            shared_experts: n > 0 adds one shared expert of rank n·r, with the scale of an expert
+                of rank r (MedCare's Knowledge Aggregator).
+            expert_ranks: one rank a routed expert. With r=1 and as many experts as ranks, each
+                rank column is an expert of its own.
+            general_experts: the first n experts form the group `"general"`.
+            open_general: the general experts are always open, outside the softmax; the other
+                `num_experts - general_experts` stay routed.
+            rslora: divide `lora_alpha` by the root of the rank.
 
         Returns:
             The layout, shared expert first.
 
         >>> Layout.mixture(2, r=4, lora_alpha=8, expert_ranks=[2, 8]).scales
         (4.0, 1.0)
+        >>> layout = Layout.mixture(4, r=2, lora_alpha=4, general_experts=1, open_general=True)
+        >>> layout.num_shared, layout.num_routed, layout.groups
+        (1, 3, ('general', 'medical', 'medical', 'medical'))
         """
         ranks = list(expert_ranks) if expert_ranks is not None else [r] * num_experts
         if len(ranks) != num_experts:
@@ -115,12 +125,20 @@ class Layout:
                 f"expert_ranks has {len(ranks)} entries but there are {num_experts} routed "
                 "experts: give one rank an expert"
             )
-        shared = [Expert(shared_experts * r, lora_alpha / r, shared=True)] if shared_experts else []
-        routed = [
-            Expert(rank, lora_alpha / rank, group="general" if i < general_experts else "medical")
-            for i, rank in enumerate(ranks)
-        ]
-        return cls(tuple(shared + routed))
+        experts = []
+        if shared_experts:
+            experts += [Expert(shared_experts * r, scale_of(lora_alpha, r, rslora), shared=True)]
+        for number, rank in enumerate(ranks):
+            general = number < general_experts
+            experts += [
+                Expert(
+                    rank,
+                    scale_of(lora_alpha, rank, rslora),
+                    shared=general and open_general,
+                    group="general" if general else "medical",
+                )
+            ]
+        return cls(tuple(experts))
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -133,13 +151,18 @@ class Layout:
         return tuple(expert.scale for expert in self.experts)
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """Group of each expert."""
+        return tuple(expert.group for expert in self.experts)
+
+    @property
     def total_rank(self) -> int:
         """R, the number of all rank columns."""
         return sum(self.ranks)
 
     @property
     def num_shared(self) -> int:
-        """Experts outside the softmax (0 or 1 in the shipped methods)."""
+        """Experts outside the softmax: the shared one, and general ones that are always open."""
         return sum(expert.shared for expert in self.experts)
 
     @property
@@ -178,3 +201,14 @@ class Layout:
                 "train with shared_experts=1 or more"
             )
         return Layout(self.experts[: self.num_shared])
+
+
+def scale_of(lora_alpha: float, rank: int, rslora: bool = False) -> float:
+    """Scale of an expert: α/r, or α/√r (rank-stabilised LoRA, arXiv 2312.03732).
+
+    With α/√r the updates of experts of different rank are of one size.
+
+    >>> scale_of(32, 16), scale_of(32, 16, rslora=True)
+    (2.0, 8.0)
+    """
+    return lora_alpha / (math.sqrt(rank) if rslora else rank)

@@ -17,7 +17,7 @@ def test_softmax_topk_renormalise_is_softmax_over_the_topk_logits(top_k):
 
 
 def test_without_renormalising_the_probabilities_stay():
-    weights, probabilities = route(LOGITS, 2, renormalize=False)
+    weights, probabilities, _ = route(LOGITS, 2, renormalize=False)
     kept = weights > 0
     assert torch.equal(weights[kept], probabilities[kept])
     assert (weights.sum(-1) < 1).all()
@@ -25,7 +25,7 @@ def test_without_renormalising_the_probabilities_stay():
 
 def test_a_soft_gate_opens_all():
     for top_k in (None, 6):
-        weights, probabilities = route(LOGITS, top_k)
+        weights, probabilities, _ = route(LOGITS, top_k)
         assert torch.equal(weights, probabilities)
 
 
@@ -71,5 +71,7 @@ def test_masks_that_do_not_fit_are_not_used():
     assert masked_rows(x[:, :1], torch.tensor([[0, 1, 1], [1, 1, 0]]))[1].tolist() == [1.0, 0.0]
 
 
-def test_routing_is_a_plain_pair():
-    assert Routing._fields == ("weights", "probabilities")
+def test_routing_is_a_plain_bundle():
+    assert Routing._fields == ("weights", "probabilities", "logits")
+    assert route(LOGITS, 2).logits is LOGITS
+    assert Routing(LOGITS, LOGITS).logits is None

@@ -26,6 +26,29 @@ def test_ranks_differ_by_expert_and_so_do_scales():
     assert layout.scales == (8.0, 4.0, 2.0)
 
 
+def test_rank_stabilised_scales():
+    layout = Layout.mixture(2, r=4, lora_alpha=8, shared_experts=3, expert_ranks=[4, 16],
+                            rslora=True)  # fmt: skip
+    assert layout.ranks == (12, 4, 16)
+    assert layout.scales == (4.0, 4.0, 2.0)  # the shared expert is scaled as one of rank r
+    assert Layout.lora(16, 32, rslora=True).scales == (8.0,)
+
+
+def test_every_rank_an_expert_of_its_own():
+    layout = Layout.mixture(32, r=1, lora_alpha=2)
+    assert torch.equal(layout.columns(), torch.arange(32))
+    assert set(layout.scales) == {2.0}
+
+
+def test_general_experts_that_are_always_open():
+    layout = Layout.mixture(5, 2, 4, 1, general_experts=2, open_general=True)
+    assert (layout.num_shared, layout.num_routed, layout.shared_rank) == (3, 3, 6)
+    assert layout.groups == ("medical", "general", "general", "medical", "medical", "medical")
+    routed = Layout.mixture(5, 2, 4, 1, general_experts=2)
+    assert layout.total_rank == routed.total_rank  # the same parameters
+    assert layout.without_routed().groups == ("medical", "general", "general")
+
+
 def test_general_experts_come_first():
     groups = [e.group for e in Layout.mixture(4, r=1, lora_alpha=1, general_experts=1).experts]
     assert groups == ["general", "medical", "medical", "medical"]

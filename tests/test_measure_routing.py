@@ -28,7 +28,7 @@ def watch(model):
 def by_loop(calls, masks, groups, wanted):
     """usage, chosen, entropy of one layer and group, token by token."""
     weight, opened, entropy, tokens = 0, 0, 0, 0
-    for (weights, probabilities), mask, group in zip(calls, masks, groups, strict=True):
+    for (weights, probabilities, _), mask, group in zip(calls, masks, groups, strict=True):
         for b in range(weights.shape[0]):
             for t in range(weights.shape[1]):
                 if group[b] == wanted and mask[b, t]:

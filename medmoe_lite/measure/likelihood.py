@@ -98,7 +98,10 @@ def log_likelihoods(
     model: Any, tokenizer: Any, items: Sequence[dict], batch_size: int = 64, mean: bool = False
 ) -> list[float]:
     """Log probability of the supervised tokens of encoded items, natural logarithm."""
+    from ..method import needs_prompt_mask
     from ..tasks import collate
+
+    asks = needs_prompt_mask(model)  # else a sequence gate would read the option as well
 
     device = next(model.parameters()).device
     order = sorted(range(len(items)), key=lambda i: len(items[i]["input_ids"]))
@@ -110,11 +113,13 @@ def log_likelihoods(
         batch = collate([items[i] for i in rows], tokenizer.pad_token_id or 0)
         labels = batch["labels"]
         keep = labels.shape[1] - int((labels[:, 1:] != -100).any(0).int().argmax())
+        extra = {"prompt_mask": batch["prompt_mask"].to(device)} if asks else {}
         logits = model(
             input_ids=batch["input_ids"].to(device),
             attention_mask=batch["attention_mask"].to(device),
             use_cache=False,
             logits_to_keep=keep,
+            **extra,
         ).logits[:, -keep:-1]
         target = labels[:, 1 - keep :].to(device)
         supervised = target != -100

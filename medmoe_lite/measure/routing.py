@@ -58,7 +58,7 @@ def record_routing(
         which = "no active adapter has" if adapter is None else f"adapter {adapter!r} is without"
         raise ValueError(f"nothing is routed: {which} routed experts (num_experts > 0)")
     chosen = adapter or active.pop()
-    experts = {m.layer_name: gate.num_experts for m in layers if (gate := m.gate(chosen))}
+    experts = {m.layer_name: gate.num_experts for m in layers if (gate := m.router(chosen))}
     log = RoutingLog(experts, chosen, attention_mask, keep_tokens)
     if groups is not None:
         log.set_groups(groups)

@@ -1,8 +1,10 @@
 """Sums over tokens that tell how much each expert is used; filled by `record_routing`.
 
     usage_i    = Σ_t w_i(t) / Σ_t Σ_j w_j(t)       share of the gate's weight, sums to 1
-    chosen_i   = Σ_t [w_i(t) > 0] / T              share of tokens that open the expert, sums to k
+    chosen_i   = Σ_t [w_i(t) > 0] / T              share of tokens that open the expert; sums to k
     entropy    = mean over tokens of −Σ_i p_i log p_i     in nats; log(e) is "no preference"
+
+A gate that decides once a sequence counts at each of its tokens.
 
 Shapes: `b` sequences, `t` tokens, `T` all tokens, `e` routed experts, `g` groups.
 """
@@ -140,7 +142,10 @@ class RoutingLog:
 
     @property
     def chosen(self) -> np.ndarray:
-        """Share of tokens that open an expert, (layers, modules, groups, experts), sums to k."""
+        """Share of tokens that open an expert, (layers, modules, groups, experts).
+
+        Sums to k, or to the mean number of open experts where the gate decides on it.
+        """
         return self._per_token(self._read(1))
 
     @property

@@ -191,9 +191,17 @@ def _decode(model: Any, prompts: list[list[int]], stops: list[int], limit: int) 
         if len(alive) < len(rows):
             keep = torch.tensor(alive, device=device)
             cache.batch_select_indices(keep)
+            _keep_decisions(cache, keep)
             tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
             rows = [rows[i] for i in alive]
         ids = tokens[:, None]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         positions = positions[:, -1:] + 1
     return said
+
+
+def _keep_decisions(cache: Any, rows: torch.Tensor) -> None:
+    """Gates that decide once a sequence leave their decisions with the cache: (b, 1, e) each."""
+    kept = vars(cache).get("molora_decisions", {})
+    for key, routing in kept.items():
+        kept[key] = type(routing)(*(v if v is None or len(v) == 1 else v[rows] for v in routing))

@@ -4,8 +4,17 @@ from .config import MoLoraConfig
 from .layer import MoLoraLayer
 from .model import MoLoraModel
 from .register import register
-from .state import routed_closed
+from .state import needs_prompt_mask, needs_task_ids, routed_closed, routing_context
 
 register()
 
-__all__ = ["MoLoraConfig", "MoLoraLayer", "MoLoraModel", "register", "routed_closed"]
+__all__ = [
+    "MoLoraConfig",
+    "MoLoraLayer",
+    "MoLoraModel",
+    "needs_prompt_mask",
+    "needs_task_ids",
+    "register",
+    "routed_closed",
+    "routing_context",
+]

@@ -17,8 +17,13 @@ from torch import Tensor, nn
 from ..gates import Routing, TokenGate
 from ..layout import Layout
 from ..lowrank import LowRank
+from ..sequence_gate import SequenceGate
+from ..task_gate import TaskGate
+from ..threshold_gate import ThresholdGate
 from .config import MoLoraConfig
 from .state import RoutingState, Stashed
+
+Gate = TokenGate | SequenceGate | TaskGate | ThresholdGate
 
 
 class MoLoraLayer(nn.Module, BaseTunerLayer):
@@ -31,7 +36,7 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
     """
 
     adapter_layer_names = ("molora_experts", "molora_router")
-    other_param_names = ()
+    other_param_names = ("molora_merge",)
     base_layer: nn.Module
 
     def __init__(self, base_layer: nn.Linear, layer_name: str, state: RoutingState) -> None:
@@ -42,6 +47,7 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
         self.out_features = base_layer.out_features
         self.molora_experts = nn.ModuleDict()
         self.molora_router = nn.ModuleDict()
+        self.molora_merge: dict[str, str] = {}
         self.routing_state = state
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
@@ -56,10 +62,10 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
             top_k=config.top_k,
             path=config.path,
         )
+        self.molora_merge[adapter_name] = config.merge
         if layout.num_routed:
-            self.molora_router[adapter_name] = TokenGate(
-                self.in_features, layout.num_routed, config.top_k, config.renormalize
-            )
+            gate = make_gate(config, self.in_features, layout.num_routed)
+            self.molora_router[adapter_name] = gate
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
@@ -71,11 +77,16 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
         """
         return cast(LowRank, self.molora_experts[adapter])
 
-    def gate(self, adapter: str) -> TokenGate | None:
-        """The router of an adapter, or None where this layer has no routed experts."""
+    def gate(self, adapter: str) -> Gate | None:
+        """The gate of an adapter, or None where this layer has no routed experts."""
         if adapter not in self.molora_router:
             return None
-        return cast(TokenGate, self.molora_router[adapter])
+        return cast(Gate, self.molora_router[adapter])
+
+    def router(self, adapter: str) -> TokenGate | None:
+        """The linear router in an adapter's gate, or None."""
+        gate = self.gate(adapter)
+        return gate if gate is None or isinstance(gate, TokenGate) else gate.router
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """y = W x + the active adapters' updates; (..., d_in) to (..., d_out)."""
@@ -84,21 +95,32 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
         result = self.base_layer(x, *args, **kwargs)
         if self.disable_adapters:
             return result
+        dtype = result.dtype
+        if self.base_layer._forward_hooks:  # a hook may have kept it, and it is written over
+            result = result.clone()
         for adapter in self.active_adapters:
             if adapter in self.molora_experts and adapter not in self.merged_adapters:
-                update = self.lowrank(adapter)(x, self._weights(x, adapter))
-                result = result + update.to(result.dtype)
-        return result
+                result = self._add_update(result, x, adapter)
+        return result.to(dtype)
+
+    def _add_update(self, result: Tensor, x: Tensor, adapter: str) -> Tensor:
+        """Result plus an adapter's update, in the wider of their dtypes."""
+        lowrank, weights = self.lowrank(adapter), self._weights(x, adapter)
+        if weights is not None and self.molora_merge[adapter] == "factors":
+            return lowrank.averaged(x, weights, out=result)
+        return lowrank(x, weights, out=result)
 
     def _weights(self, x: Tensor, adapter: str) -> Tensor | None:
-        """Gate weights (..., e), or None where no routed expert is open."""
-        gate = self.gate(adapter)
-        if gate is None or self.routing_state.routed_are_closed():
+        """Gate weights (..., e) or (b, 1, e), or None where no routed expert is open."""
+        gate, state = self.gate(adapter), self.routing_state
+        if gate is None or state.routed_are_closed():
             return None
-        routing: Routing = gate(x)
-        trained = gate.weight.requires_grad and torch.is_grad_enabled()
-        stash = Stashed(routing, self.routing_state.mask, gate.top_k) if trained else None
-        self.routing_state.tell(self.layer_name, adapter, routing, stash)
+        routing = state.decide((self.layer_name, adapter), gate, x)
+        router = cast(TokenGate, self.router(adapter))
+        stash = None
+        if router.weight.requires_grad and torch.is_grad_enabled():
+            stash = Stashed(routing, None if gate.needs else state.mask, router.top_k)
+        state.tell(self.layer_name, adapter, for_each_token(routing, x), stash)
         return routing.weights
 
     def get_delta_weight(self, adapter: str) -> Tensor:
@@ -142,6 +164,45 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
                 "load the base without four_bit and merge there"
             )
         return weight
+
+
+def make_gate(config: MoLoraConfig, d_in: int, num_experts: int) -> Gate:
+    """The gate that a configuration asks for, with what its router reads.
+
+    >>> make_gate(MoLoraConfig(gate="task", num_tasks=3), d_in=8, num_experts=4).num_tasks
+    3
+    """
+    router = TokenGate(
+        config.num_tasks if config.gate == "task" else d_in,
+        num_experts,
+        config.top_k,
+        config.renormalize,
+        config.top_p,
+        config.router_noise,
+        config.expert_sampling,
+    )
+    if config.gate == "sequence":
+        return SequenceGate(router)
+    if config.gate == "task":
+        return TaskGate(router)
+    if config.gate == "threshold":
+        return ThresholdGate(router, config.threshold)
+    return router
+
+
+def for_each_token(routing: Routing, x: Tensor) -> Routing:
+    """A decision that was made once a sequence, as seen by each token (a view).
+
+    >>> once = torch.ones(2, 1, 4)
+    >>> for_each_token(Routing(once, once), torch.zeros(2, 5, 8)).weights.shape
+    torch.Size([2, 5, 4])
+    """
+    if routing.weights.shape[:-1] == x.shape[:-1]:
+        return routing
+    weights, probabilities, logits = (
+        None if value is None else value.expand(*x.shape[:-1], -1) for value in routing
+    )
+    return Routing(cast(Tensor, weights), cast(Tensor, probabilities), logits)
 
 
 NO_SINGLE_WEIGHT = (

@@ -82,6 +82,7 @@ class MoLoraModel(BaseTuner):
         # The decoder inside the language model sees every pass, also those without logits.
         inner = getattr(self.model, "base_model", self.model)
         inner.register_forward_pre_hook(state.begin, with_kwargs=True)
+        inner.register_forward_hook(state.end, with_kwargs=True)
         return state
 
     def _check_merge_allowed(self) -> None:
@@ -94,10 +95,13 @@ class MoLoraModel(BaseTuner):
         found = states(self.model)
         model: Any = super()._unload_and_optionally_merge(*args, **kwargs)  # type: ignore[func-returns-value]
         for module in model.modules():
-            for number, hook in list(module._forward_pre_hooks.items()):
-                if getattr(hook, "__self__", None) in found:
-                    del module._forward_pre_hooks[number]
-                    module._forward_pre_hooks_with_kwargs.pop(number, None)
+            before = (module._forward_pre_hooks, module._forward_pre_hooks_with_kwargs)
+            after = (module._forward_hooks, module._forward_hooks_with_kwargs)
+            for hooks, with_kwargs in (before, after):
+                for number, hook in list(cast(dict[int, Any], hooks).items()):
+                    if getattr(hook, "__self__", None) in found:
+                        del hooks[number]
+                        with_kwargs.pop(number, None)
         return model
 
     @classmethod

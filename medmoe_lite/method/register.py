@@ -7,6 +7,7 @@ function consults. This adds a name to the list, then calls the function. Tried 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from peft.utils.peft_types import PeftType
@@ -39,12 +40,15 @@ def register() -> None:
 
     >>> register(); register()
     """
+    from peft import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
     from peft.utils import register_peft_method
 
     from .config import MoLoraConfig
     from .model import MoLoraModel
 
+    for wrapper in set(MODEL_TYPE_TO_PEFT_MODEL_MAPPING.values()):
+        hand_task_ids_on(wrapper)
     kind = peft_type()
     known = PEFT_TYPE_TO_CONFIG_MAPPING.get(kind)
     if known is None:
@@ -60,3 +64,28 @@ def register() -> None:
     # A reloaded module has new classes; the registry must point at those.
     PEFT_TYPE_TO_CONFIG_MAPPING[kind] = MoLoraConfig
     PEFT_TYPE_TO_TUNER_MAPPING[kind] = MoLoraModel
+
+
+def hand_task_ids_on(wrapper: Any) -> None:
+    """Let `model(..., task_ids=...)` reach our gates; other methods see no difference.
+
+    PEFT's wrappers take an argument of this name, for another method, and keep it.
+
+    >>> from peft import PeftModelForCausalLM
+    >>> hand_task_ids_on(PeftModelForCausalLM); hand_task_ids_on(PeftModelForCausalLM)
+    """
+    from .arguments import TASKS
+
+    taken = wrapper.forward
+    if "task_ids" not in taken.__code__.co_varnames or hasattr(taken, "hands_task_ids_on"):
+        return
+
+    @functools.wraps(taken)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        config = getattr(self, "active_peft_config", None)
+        if kwargs.get("task_ids") is not None and getattr(config, "peft_type", "") == NAME:
+            kwargs[TASKS] = kwargs.pop("task_ids")
+        return taken(self, *args, **kwargs)
+
+    forward.hands_task_ids_on = True  # type: ignore[attr-defined]
+    wrapper.forward = forward

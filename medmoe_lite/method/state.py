@@ -1,96 +1,46 @@
-"""What one forward pass tells the outside, shared by all adapted layers of a model.
+"""Talk to the gates of a model from outside: close them, tell them tasks and prompts, ask them.
 
-The layers need three things that only the model knows (which tokens are padding, whether the
-routed experts are closed for this batch, who listens), and the balance loss needs one thing that
-only the layers know (the routing, still connected to the graph). They meet here. A hook on the
-model resets the state at the beginning of every forward pass.
-
-Gradient checkpointing runs layers a second time inside the backward pass. Such a repetition must
-not be counted again, and must see the same open or closed experts as the first time.
+What a layer and a loss read during a pass is in one_pass.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ..gates import Routing
+from ..gates import Context
+from .one_pass import KEPT, Listener, RoutingState, Stashed, in_backward
 
-
-class Stashed(NamedTuple):
-    """One layer's routing of the last forward pass, and the mask that goes with it."""
-
-    routing: Routing
-    mask: Tensor | None
-    top_k: int | None
-
-
-class Listener(Protocol):
-    """Whoever is told each layer's routing (see measure/routing.py)."""
-
-    def add(self, layer_name: str, adapter: str, routing: Routing, state: RoutingState) -> None:
-        """Take note of one layer's routing."""
-
-
-class RoutingState:
-    """Mask, switch, stash and listeners of one model.
-
-    >>> state = RoutingState()
-    >>> state.begin(None, (), {"attention_mask": torch.tensor([[1, 1, 0]])})
-    >>> state.mask.tolist()
-    [[1, 1, 0]]
-    """
-
-    def __init__(self) -> None:
-        self.mask: Tensor | None = None
-        self.past: Any = 0  # tokens already in the cache, in a generation
-        self.close_routed = False  # what the user asks for
-        self.closed = False  # what held when the last forward pass began
-        self.stash: dict[tuple[str, str], Stashed] = {}
-        self.listeners: list[Listener] = []
-
-    def begin(
-        self, module: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """Forward pre-hook of the model: note the mask, forget the last pass."""
-        mask = kwargs.get("attention_mask")
-        self.mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
-        cache: Any = kwargs.get("past_key_values")
-        self.past = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
-        self.closed = self.close_routed
-        self.stash.clear()
-
-    def routed_are_closed(self) -> bool:
-        """A layer that runs again in the backward pass does what it did in the forward pass."""
-        return self.closed if in_backward() else self.close_routed
-
-    def tell(self, layer_name: str, adapter: str, routing: Routing, stash: Stashed | None) -> None:
-        """Called by a layer after it has routed its tokens."""
-        if in_backward():
-            return
-        if stash is not None:
-            self.stash[layer_name, adapter] = stash
-        for listener in self.listeners:
-            listener.add(layer_name, adapter, routing, self)
-
-
-def in_backward() -> bool:
-    """True where a layer runs again inside the backward pass (gradient checkpointing).
-
-    >>> in_backward()
-    False
-    """
-    return torch._C._current_graph_task_id() != -1
+__all__ = [
+    "KEPT",
+    "Listener",
+    "RoutingState",
+    "Stashed",
+    "in_backward",
+    "needs_prompt_mask",
+    "needs_task_ids",
+    "routed_closed",
+    "routing_context",
+    "states",
+]
 
 
 def states(model: nn.Module) -> list[RoutingState]:
     """The routing states of a model: one, where MoLoRA adapters are attached."""
     found = (getattr(module, "routing_state", None) for module in model.modules())
     return list({id(state): state for state in found if isinstance(state, RoutingState)}.values())
+
+
+def _states_or_error(model: nn.Module) -> list[RoutingState]:
+    found = states(model)
+    if not found:
+        raise ValueError(
+            "no MoLoRA adapter is attached: type get_peft_model(model, MoLoraConfig()) first"
+        )
+    return found
 
 
 @contextmanager
@@ -111,11 +61,7 @@ def routed_closed(model: nn.Module) -> Iterator[None]:
     ...
     ValueError: no MoLoRA adapter is attached: type get_peft_model(model, MoLoraConfig()) first
     """
-    found = states(model)
-    if not found:
-        raise ValueError(
-            "no MoLoRA adapter is attached: type get_peft_model(model, MoLoraConfig()) first"
-        )
+    found = _states_or_error(model)
     before = [state.close_routed for state in found]
     for state in found:
         state.close_routed = True
@@ -124,3 +70,71 @@ def routed_closed(model: nn.Module) -> Iterator[None]:
     finally:
         for state, value in zip(found, before, strict=True):
             state.close_routed = value
+
+
+@contextmanager
+def routing_context(
+    model: nn.Module,
+    task_ids: Tensor | Sequence[int] | int | None = None,
+    prompt_mask: Tensor | None = None,
+) -> Iterator[None]:
+    """Tell the gates about tasks and prompts in every forward pass inside, as in a generation.
+
+    Args:
+        model: a model with MoLoRA adapters.
+        task_ids: the task of each sentence (b,), or one number for all; for gate="task".
+        prompt_mask: (b, t), 1 on the tokens of the prompt; for gate="sequence". Needed where an
+            answer is generated with `use_cache=False`, or the input holds an answer already.
+
+    What is left out keeps the value of a block around this one.
+
+    Raises:
+        ValueError: no MoLoRA adapter is attached.
+
+    >>> routing_context(nn.Linear(2, 2), task_ids=1).__enter__()
+    Traceback (most recent call last):
+    ...
+    ValueError: no MoLoRA adapter is attached: type get_peft_model(model, MoLoraConfig()) first
+    """
+    found = _states_or_error(model)
+    tasks = None if task_ids is None else torch.as_tensor(task_ids).reshape(-1)
+    before = [state.given for state in found]
+    for state in found:
+        outer = state.given  # of a block around this one
+        state.given = Context(
+            outer.prompt if prompt_mask is None else prompt_mask,
+            outer.task_ids if tasks is None else tasks,
+        )
+    try:
+        yield
+    finally:
+        for state, value in zip(found, before, strict=True):
+            state.given = value
+
+
+def needs_prompt_mask(model: nn.Module) -> bool:
+    """Must the model be given a `prompt_mask` in training: has an active adapter a sequence gate?
+
+    >>> needs_prompt_mask(nn.Linear(2, 2))
+    False
+    """
+    return _needs(model, "prompt_mask")
+
+
+def needs_task_ids(model: nn.Module) -> bool:
+    """Must the model be given `task_ids`: has an active adapter a task gate?
+
+    >>> needs_task_ids(nn.Linear(2, 2))
+    False
+    """
+    return _needs(model, "task_ids")
+
+
+def _needs(model: nn.Module, argument: str) -> bool:
+    layers = (module for module in model.modules() if "routing_state" in vars(module))
+    return any(
+        getattr(gate, "needs", "") == argument
+        for layer in layers
+        for name, gate in getattr(layer, "molora_router", {}).items()
+        if name in getattr(layer, "active_adapters", ())
+    )
