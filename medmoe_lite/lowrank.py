@@ -2,16 +2,18 @@
 
     delta = Bᵀ [ s ⊙ cols(g) ⊙ (A d(x)) ]
 
-All experts stand in one A (R, d_in) and one B (R, d_out); d is dropout. Two ways to compute
-the same number:
+All experts stand in one A (R, d_in) and one B (R, d_out); d is dropout. `stacked` is that line in
+code. There are two ways to compute the same number, both with a backward pass of their own:
 
     stacked   one product with all R columns, closed ones multiplied by zero. Costs as much as
-              LoRA of rank R whatever k is; no loop, no host synchronisation.
+              LoRA of rank R whatever k is; no loop, no host synchronisation. (fused.py)
     sparse    for each expert, only the tokens that chose it. Costs as much as LoRA of rank k·r
-              plus some sorting, so it wins when there are many columns for few open experts.
+              plus some sorting, so it wins where many columns stand against few open experts.
+              A single token that is decoded reads the open experts only. (sparse.py)
 
-Shapes: `d` widths, `R` all rank columns, `e` routed experts, `T` tokens; `...` is (b, t).
-Source: LoRA (arXiv 2106.09685), MING-MOE (arXiv 2404.09027).
+Shapes: `d` widths, `R` all rank columns, `r` rank, `e` routed experts, `T` tokens, `b` sequences,
+`t` tokens of one; `...` is (b, t).
+Source: LoRA (arXiv 2106.09685), MING-MOE (arXiv 2404.09027), SMEAR (arXiv 2306.03745).
 """
 
 from __future__ import annotations
@@ -22,9 +24,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .dispatch import PATHS, add_update, choose_path
+from .fused import Plan, plan_for
 from .layout import Layout
 
-PATHS = ("auto", "stacked", "sparse")
+
+def stacked(x: Tensor, A: Tensor, B: Tensor, opening: Tensor | float) -> Tensor:
+    """The formula: x (..., d_in), opening s ⊙ cols(g) (..., R) or a number, to (..., d_out).
+
+    >>> stacked(torch.ones(1, 2), torch.ones(3, 2), torch.ones(3, 1), 0.5).item()
+    3.0
+    """
+    return (F.linear(x, A) * opening) @ B
 
 
 class LowRank(nn.Module):
@@ -67,6 +78,7 @@ class LowRank(nn.Module):
         self.A = nn.Parameter(torch.empty(layout.total_rank, d_in))
         self.B = nn.Parameter(torch.empty(layout.total_rank, d_out))
         self.register_buffer("columns", layout.columns(), persistent=False)
+        self._plan: Plan | None = None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -74,96 +86,87 @@ class LowRank(nn.Module):
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         nn.init.zeros_(self.B)
 
-    def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The update for x.
+    def forward(
+        self, x: Tensor, weights: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
+        """The update for x, or `out` plus the update.
 
         Args:
-            x: (..., d_in).
-            weights: gate weights of the routed experts (..., e); None closes all of them.
+            x: (..., d_in), in any dtype.
+            weights: gate weights of the routed experts (..., e), or (b, 1, e) where they hold
+                for a whole sequence; None closes all of them.
+            out: (..., d_out) to add to, such as the output of the base layer. It is overwritten
+                where that is safe, so hand over what nobody else needs.
 
         Returns:
-            (..., d_out), in the dtype of A.
+            (..., d_out), in the dtype of A (under autocast, that of autocast); with `out`, in
+            the wider of the two dtypes.
         """
-        x = F.dropout(x.to(self.A.dtype), self.dropout, self.training)
-        layout = self.layout
-        if weights is None or not layout.num_routed:
-            open_rank = layout.shared_rank
-            return stacked(x, self.A[:open_rank], self.B[:open_rank], self._opening(None))
-        weights = weights.to(self.A.dtype)
-        if choose_path(self.path, layout, self.top_k, x) == "stacked":
-            return stacked(x, self.A, self.B, self._opening(weights))
-        return sparse(x, self.A, self.B, layout, weights)
+        x, A, B, plan = self._ready(x)
+        if weights is None or not plan.routed:
+            if plan.routed:
+                A, B = A[: plan.shared], B[: plan.shared]
+            return add_update("stacked", x, A, B, None, out, plan)
+        path = choose_path(self.path, len(plan.owner), self.top_k, x)
+        return add_update(path, x, A, B, weights, out, plan)
 
-    def _opening(self, weights: Tensor | None) -> Tensor | float:
-        """s ⊙ cols(g): (..., R), or one number where it is the same for every column."""
-        scales = self.layout.scales
-        if weights is None:
-            scales = scales[: self.layout.num_shared]
-            if len(set(scales)) <= 1:
-                return scales[0] if scales else 0.0
-            return self.A.new_tensor(scales)[self.columns[: self.layout.shared_rank]]
-        gate = F.pad(weights, (self.layout.num_shared, 0), value=1.0)
-        gate = gate * (scales[0] if len(set(scales)) == 1 else self.A.new_tensor(scales))
-        return gate.index_select(-1, self.columns)
+    def averaged(self, x: Tensor, weights: Tensor, out: Tensor | None = None) -> Tensor:
+        """Average the routed experts' factors first, once a sequence: s (Σ p B)ᵀ (Σ p A) x.
+
+        Costs as much as one expert. It is not the sum Σ p Bᵀ A x that `forward` computes: the
+        products of one expert's A with another's B come in. Shared experts stay outside.
+
+        Args:
+            x: (b, t, d_in).
+            weights: (b, 1, e) or (b, e).
+            out: as in `forward`.
+
+        Returns:
+            (b, t, d_out).
+
+        Raises:
+            ValueError: routed experts of different rank or scale, which have no average.
+
+        Source: SMEAR (arXiv 2306.03745).
+
+        >>> lowrank = LowRank(8, 6, Layout.mixture(3, r=2, lora_alpha=4))
+        >>> lowrank.averaged(torch.randn(2, 5, 8), torch.full((2, 3), 1 / 3)).shape
+        torch.Size([2, 5, 6])
+        """
+        layout = self.layout
+        kinds = {(expert.rank, expert.scale) for expert in layout.experts[layout.num_shared :]}
+        if len(kinds) != 1:
+            raise ValueError(
+                "averaged factors need routed experts of one rank and scale, not "
+                f"{sorted(kinds)}: leave expert_ranks out, or type merge='product'"
+            )
+        ((rank, scale),) = kinds
+        x, A, B, plan = self._ready(x)
+        gate = weights.reshape(len(x), layout.num_routed).to(A.dtype)
+        mean_A, mean_B = (
+            torch.einsum("be,erd->brd", gate, factor[plan.shared :].unflatten(0, (-1, rank)))
+            for factor in (A, B)
+        )
+        update = (x.to(A.dtype) @ mean_A.mT * scale) @ mean_B
+        if plan.shared:
+            A, B = A[: plan.shared], B[: plan.shared]
+            update = add_update("stacked", x, A, B, None, update, plan)
+        return update if out is None else out + update
+
+    def _ready(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Plan]:
+        """d(x), the factors in the dtype to compute in, and the plan for them."""
+        if self.dropout and self.training:
+            x = F.dropout(x, self.dropout)
+        A: Tensor = self.A
+        B: Tensor = self.B
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind) and A.dtype == torch.float32:
+            A, B = (factor.to(torch.get_autocast_dtype(kind)) for factor in (A, B))
+        if self._plan is None or not self._plan.fits(self.layout, A):
+            self._plan = plan_for(self.layout, A)
+        return x, A, B, self._plan
 
     def extra_repr(self) -> str:
         rank, d_in = self.A.shape
         experts = f"shared={self.layout.num_shared}, routed={self.layout.num_routed}"
         return f"d_in={d_in}, d_out={self.B.shape[1]}, R={rank}, {experts}, path={self.path!r}"
-
-
-def stacked(x: Tensor, A: Tensor, B: Tensor, opening: Tensor | float) -> Tensor:
-    """All columns at once: x (..., d_in), opening (..., R) or a number, to (..., d_out).
-
-    >>> stacked(torch.ones(1, 2), torch.ones(3, 2), torch.ones(3, 1), 0.5).item()
-    3.0
-    """
-    return (F.linear(x, A) * opening) @ B
-
-
-def sparse(x: Tensor, A: Tensor, B: Tensor, layout: Layout, weights: Tensor) -> Tensor:
-    """The same, computing only open experts: weights (..., e), result (..., d_out).
-
-    Tokens are sorted by expert once; each expert then sees its own slice.
-
-    >>> layout = Layout.mixture(3, r=2, lora_alpha=2)
-    >>> x, A, B = torch.randn(5, 4), torch.randn(6, 4), torch.randn(6, 4)
-    >>> weights = torch.eye(3)[torch.tensor([0, 1, 2, 1, 0])]
-    >>> opening = weights.repeat_interleave(2, -1)
-    >>> torch.allclose(sparse(x, A, B, layout, weights), stacked(x, A, B, opening), atol=1e-5)
-    True
-    """
-    tokens = x.reshape(-1, x.shape[-1])
-    gate = weights.reshape(-1, layout.num_routed)
-    expert, token = gate.t().nonzero(as_tuple=True)  # in the order of the experts
-    counts = torch.bincount(expert, minlength=layout.num_routed).tolist()
-    opening = gate[token, expert].unsqueeze(-1)
-    delta = tokens.new_zeros(tokens.shape[0], B.shape[1])
-    pieces = list(zip(layout.slices, layout.scales, strict=True))
-    for own, scale in pieces[: layout.num_shared]:
-        delta = delta + stacked(tokens, A[own], B[own], scale)
-    chosen = zip(token.split(counts), opening.split(counts), strict=True)
-    for (own, scale), (rows, opened) in zip(pieces[layout.num_shared :], chosen, strict=True):
-        part = stacked(tokens.index_select(0, rows), A[own], B[own], opened * scale)
-        delta.index_add_(0, rows, part.to(delta.dtype))
-    return delta.reshape(*x.shape[:-1], B.shape[1])
-
-
-def choose_path(path: str, layout: Layout, top_k: int | None, x: Tensor) -> str:
-    """Resolve "auto": sparse where it was measured to be faster, else stacked.
-
-    That is on a CPU in float32, with 64 routed columns or more for each open expert, and with 512
-    tokens or more to pay for the sorting. On a GPU a loop over experts would make it wait.
-
-    >>> layout = Layout.mixture(8, r=16, lora_alpha=32)
-    >>> choose_path("auto", layout, 2, torch.zeros(4, 256, 8))
-    'sparse'
-    >>> choose_path("auto", layout, 2, torch.zeros(4, 1, 8))
-    'stacked'
-    """
-    if path != "auto":
-        return path
-    columns = layout.total_rank - layout.shared_rank
-    few_open = top_k is not None and columns >= 64 * top_k
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
-    return "sparse" if few_open and on_cpu and x[..., 0].numel() >= 512 else "stacked"

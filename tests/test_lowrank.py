@@ -141,13 +141,12 @@ def test_dropout_works_in_training_and_only_there():
 
 def test_auto_takes_the_sparse_path_only_where_it_pays():
     x = torch.zeros(8, 64, 4)
-    many, few = Layout.mixture(8, 16, 32), Layout.mixture(4, 16, 32)
-    assert choose_path("auto", many, 2, x) == "sparse"
-    assert choose_path("auto", few, 2, x) == "stacked"
-    assert choose_path("auto", many, 2, x[:7]) == "stacked"
-    assert choose_path("auto", many, None, x) == "stacked"
-    assert choose_path("auto", many, 2, x.bfloat16()) == "stacked"
-    assert choose_path("sparse", few, 2, x) == "sparse"
+    assert choose_path("auto", 128, 2, x) == "sparse"
+    assert choose_path("auto", 64, 2, x) == "stacked"
+    assert choose_path("auto", 128, 2, x[:7]) == "stacked"
+    assert choose_path("auto", 128, None, x) == "stacked"
+    assert choose_path("auto", 128, 2, x.bfloat16()) == "stacked"
+    assert choose_path("sparse", 64, 2, x) == "sparse"
 
 
 def test_unknown_path():
