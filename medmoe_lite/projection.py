@@ -3,8 +3,11 @@
     A  ←  A (I − Q Qᵀ)        Q: (d, m), an orthonormal basis of the inputs to be left alone
 
 After that A x = 0 for every x in the span of Q, so the adapter cannot change what the model does
-there. Q comes from the second moments Σ x xᵀ of what each layer reads on the data to be kept:
-the few eigenvectors that carry most of the sum of squares.
+there. Q comes from one of two places:
+
+    inputs      the second moments Σ x xᵀ of what each layer reads on the data to be kept: the few
+                eigenvectors that carry most of the sum of squares
+    adapter     the row space of another adapter's A: what that adapter reads
 
 Source: gradient projection memory (arXiv 2103.09762), applied to A instead of the gradient.
 
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .gates import masked_rows
+from .orthogonal import adapter_pairs
 
 
 def project_rows(A: Tensor, Q: Tensor) -> Tensor:
@@ -92,6 +96,46 @@ def input_directions(
     if not moments:
         raise ValueError("no batch: pass at least one, as a dictionary of the model's arguments")
     return {name: leading_directions(moment, energy) for name, moment in moments.items()}
+
+
+@torch.no_grad()
+def adapter_directions(model: nn.Module, adapter: str) -> dict[str, Tensor]:
+    """The row space of an adapter's A in every layer that carries it: what it reads.
+
+    Args:
+        model: a PEFT model (MoLoRA or LoRA).
+        adapter: its name.
+
+    Returns:
+        Module name -> Q (d_in, R), in at least float32, orthonormal columns that span the rows.
+
+    Raises:
+        ValueError: no layer carries the adapter, or it has as many rows as the input is wide.
+
+    >>> adapter_directions(nn.Linear(2, 2), "default")
+    Traceback (most recent call last):
+    ...
+    ValueError: no layer carries the adapter 'default': type get_peft_model or add_adapter first
+    """
+    rows = {name: pair.A for name, pair in adapter_pairs(model, adapter).items()}
+    if not rows:
+        raise ValueError(
+            f"no layer carries the adapter {adapter!r}: type get_peft_model or add_adapter first"
+        )
+    groups: dict[Any, list[str]] = {}
+    for name, A in rows.items():
+        if A.shape[0] >= A.shape[1]:
+            raise ValueError(
+                f"{name}: {A.shape[0]} rows of {adapter!r} span all {A.shape[1]} input "
+                "directions, so nothing would be left: give that adapter a smaller rank"
+            )
+        groups.setdefault((A.shape, A.device), []).append(name)
+    found: dict[str, Tensor] = {}
+    for names in groups.values():  # all layers of one shape at once
+        stacked = torch.stack([rows[name] for name in names])
+        dtype = torch.promote_types(stacked.dtype, torch.float32)
+        found.update(zip(names, torch.linalg.qr(stacked.to(dtype).mT).Q, strict=True))
+    return {name: found[name] for name in rows}
 
 
 def leading_directions(moment: Tensor, energy: float) -> Tensor:

@@ -4,10 +4,21 @@ import pytest
 import torch
 from layer_tiny import IDS, logits, shake, small, tiny, tiny_base, trainable
 from peft import LoraConfig, get_peft_model
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import Trainer, TrainingArguments
 
-from medmoe_lite import TokenGate, balance_loss, expert_weights, orthogonal_penalty, route
-from medmoe_lite.method import routed_closed
-from medmoe_lite.penalties import balance_of
+from medmoe_lite import (
+    TokenGate,
+    balance_loss,
+    expert_weights,
+    orthogonal,
+    orthogonal_penalty,
+    route,
+)
+from medmoe_lite.gates import Routing
+from medmoe_lite.method import MoLoraLayer, routed_closed
+from medmoe_lite.orthogonal import adapter_pairs, multiply
+from medmoe_lite.penalties import balance_of, orthogonal_term, router_z_loss, z_of
 
 MASK = torch.tensor([[1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0]])
 
@@ -30,7 +41,7 @@ def balance_by_loop(weights, probabilities, mask, top_k):
 @pytest.mark.parametrize("top_k", [1, 2])
 def test_balance_is_counted_token_by_token(mask, top_k):
     routing = route(torch.randn(2, 7, 5), top_k)
-    expected = balance_by_loop(*routing, mask, top_k)
+    expected = balance_by_loop(*routing[:2], mask, top_k)
     assert balance_of(routing, mask, top_k).item() == pytest.approx(expected, abs=1e-6)
 
 
@@ -54,7 +65,7 @@ def test_the_models_balance_is_the_mean_over_its_routers():
                 )
             )
     model(input_ids=IDS, attention_mask=MASK)
-    expected = [balance_by_loop(*routing, MASK, 2) for routing in inputs.values()]
+    expected = [balance_by_loop(*routing[:2], MASK, 2) for routing in inputs.values()]
     assert len(expected) == 6
     assert balance_loss(model).item() == pytest.approx(sum(expected) / 6, abs=1e-5)
 
@@ -134,6 +145,54 @@ def test_minimising_balance_evens_out_a_collapsed_router():
     assert values[-1] < 1.15
 
 
+def test_sampled_and_thresholded_choices_are_counted_as_they_fell():
+    weights = torch.tensor([[0.7, 0.3, 0.0], [1.0, 0.0, 0.0]])
+    p = torch.tensor([[0.6, 0.3, 0.1], [0.8, 0.1, 0.1]])
+    expected = 3 * sum(f * m for f, m in zip([2 / 3, 1 / 3, 0], p.mean(0).tolist(), strict=True))
+    assert balance_of(Routing(weights, p)).item() == pytest.approx(expected)
+
+
+def test_router_z_is_counted_token_by_token():
+    z = torch.randn(2, 7, 5)
+    rows = [z[b, t].tolist() for b in range(2) for t in range(7) if MASK[b, t]]
+    values = [math.log(sum(math.exp(v) for v in row)) ** 2 for row in rows]
+    assert z_of(z, MASK).item() == pytest.approx(sum(values) / len(values), rel=1e-5)
+
+
+def test_router_z_of_a_model_trains_the_routers_and_makes_logits_small():
+    model = tiny(noise=0.3).train()
+    model(input_ids=IDS, attention_mask=MASK)
+    (state,) = {m.routing_state for m in model.modules() if isinstance(m, MoLoraLayer)}
+    expected = [z_of(kept.routing.logits, MASK) for kept in state.stash.values()]
+    loss = router_z_loss(model)
+    assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)
+    loss.backward()
+    routers = {n: p.grad for n, p in trainable(model).items() if "molora_router" in n}
+    assert len(routers) == 12
+    assert all(grad.abs().sum() > 0 for grad in routers.values())
+    with torch.no_grad():
+        for name, parameter in trainable(model).items():
+            if "molora_router" in name:
+                parameter -= 1e-5 * parameter.grad
+    model(input_ids=IDS, attention_mask=MASK)
+    assert router_z_loss(model) < loss
+
+
+def test_parts_of_a_batch_added_up_are_the_batch():
+    """What several processes do: each knows its own tokens and the sums of all."""
+    model = tiny(noise=0.3).train()
+    model(input_ids=IDS, attention_mask=MASK)
+    expected = [balance_loss(model).item(), router_z_loss(model).item()]
+    kept = [[], []]
+    for row in range(2):
+        model(input_ids=IDS[row : row + 1], attention_mask=MASK[row : row + 1])
+        for sums, loss in zip(kept, (balance_loss, router_z_loss), strict=True):
+            loss(model, total=lambda own, sums=sums: sums.append(own.detach()) or own)
+    for sums, loss, value in zip(kept, (balance_loss, router_z_loss), expected, strict=True):
+        found = loss(model, total=lambda own, sums=sums: sums[0] + own)
+        assert found.item() == pytest.approx(value, rel=1e-5)
+
+
 def two_adapters(**fields):
     model = tiny(num_experts=0, shared_experts=2, **fields)
     model.add_adapter("alignment", small(num_experts=0, shared_experts=1))
@@ -186,6 +245,112 @@ def test_the_penalty_alone_has_a_gradient_and_can_be_driven_to_zero(kind):
         loss.backward()
         optimizer.step()
     assert orthogonal_penalty(model, kind=kind) < 0.3 * first
+
+
+@pytest.mark.parametrize("kind", ["l1", "cosine", "delta"])
+def test_its_gradient_is_that_of_a_loop_in_float64(kind):
+    model = two_adapters().double()
+    first, second = adapter_pairs(model, "default"), adapter_pairs(model, "alignment")
+    terms = []
+    for name, one in first.items():
+        other = second[name]
+        if kind == "l1":
+            terms.append((one.A @ other.A.T).abs().sum())
+        elif kind == "cosine":
+            cosines = torch.cosine_similarity(one.A[:, None], other.A[None], dim=-1)
+            terms.append(cosines.square().mean())
+        else:
+            x, y = ((p.B * p.scale[:, None]).T @ p.A for p in (one, other))
+            terms.append(torch.cosine_similarity(x.flatten(), y.flatten(), dim=0).square())
+    expected = sum(terms) / (1 if kind == "l1" else len(terms))
+    weights = [p.A for pairs in (first, second) for p in pairs.values()]
+    grads = torch.autograd.grad(expected, weights)
+    found = orthogonal_penalty(model, kind=kind, eps=0.0)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    for one, other in zip(torch.autograd.grad(found, weights), grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-12)
+
+
+class Count(TorchDispatchMode):
+    """Operations that compute something; views do not."""
+
+    calls = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        returns = function._schema.returns
+        self.calls += any(str(v.type) == "Tensor" and not v.alias_info for v in returns)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", ["l1", "cosine", "delta"])
+def test_batched_as_on_a_gpu_it_is_the_same_in_as_many_operations_for_any_depth(kind, monkeypatch):
+    found = {}
+    for batched in (False, True):
+        monkeypatch.setattr(
+            orthogonal, "multiply", lambda a, b, batched=batched: multiply(a, b, batched)
+        )
+        for layers in (2, 6):
+            model = tiny(base=tiny_base(layers=layers), num_experts=0, shared_experts=2)
+            model.add_adapter("alignment", small(num_experts=0, shared_experts=1))
+            shake(model)
+            term = orthogonal_term(model, kind=kind)
+            with torch.no_grad(), Count() as count:
+                term()
+            value = term()
+            value.backward()
+            grads = [p.grad for n, p in trainable(model).items() if n.endswith(".A")]
+            found[batched, layers] = value, grads, count.calls
+    for layers in (2, 6):
+        one, two = found[False, layers], found[True, layers]
+        torch.testing.assert_close(one[:2], two[:2], rtol=1e-4, atol=1e-8)
+    assert found[True, 2][2] == found[True, 6][2] <= 50 * 3, "three shapes"
+
+
+def test_a_term_follows_the_weights():
+    model = two_adapters()
+    term = orthogonal_term(model)
+    with torch.no_grad():
+        for pair in adapter_pairs(model, "alignment").values():
+            pair.A.mul_(2)
+    assert term().item() == pytest.approx(orthogonal_penalty(model).item())
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable.*:FutureWarning")
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_in_a_plain_trainer_with_checkpointing_the_penalty_alone_moves_the_alignment(
+    tmp_path, accumulation
+):
+    class Penalised(Trainer):
+        loss_is_scaled_for_ga = True
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            lm = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+            return 0 * lm + orthogonal_penalty(model) / accumulation
+
+    moved = []
+    model = two_adapters()
+    model.set_requires_grad("default", False)
+    model.gradient_checkpointing_enable()
+    before = {n: p.detach().clone() for n, p in trainable(model).items()}
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=1, report_to=[],
+        gradient_accumulation_steps=accumulation, use_cpu=True, learning_rate=0.1,
+        optim="sgd", max_grad_norm=0, lr_scheduler_type="constant", save_strategy="no",
+        disable_tqdm=True,
+    )  # fmt: skip
+    orthogonal_penalty(model).backward()
+    expected = {n: p.grad.clone() for n, p in trainable(model).items() if n.endswith(".A")}
+    model.zero_grad()
+    data = [{"input_ids": ids, "labels": ids} for ids in IDS]
+    Penalised(model=model, args=arguments, train_dataset=data).train()
+    for name, parameter in trainable(model).items():
+        if name in expected:
+            moved.append((parameter - before[name]).abs().sum().item())
+            torch.testing.assert_close(
+                before[name] - parameter, 0.1 * expected[name], rtol=1e-4, atol=1e-6
+            )
+    assert len(moved) == 14
+    assert min(moved) > 0
 
 
 def test_cosine_starts_at_one_over_the_width():

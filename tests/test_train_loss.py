@@ -1,13 +1,12 @@
 """The loss and its terms: against a float64 loop, in parts, with penalties of known value."""
 
-import sys
-import types
 from contextlib import contextmanager
 
 import pytest
 import torch
 from train_tiny import pairs, state, tiny_model, tiny_tokenizer, with_lora
 
+from medmoe_lite import method, penalties
 from medmoe_lite.train import Mixture, Stage, run_stage
 from medmoe_lite.train.trainer import lm_loss
 
@@ -70,13 +69,9 @@ def _nothing(model):
 
 def stand_in(monkeypatch, **functions):
     """Penalties with known values in the place of the real ones."""
-    penalties = types.ModuleType("medmoe_lite.penalties")
-    method = types.ModuleType("medmoe_lite.method")
-    method.routed_closed = functions.pop("routed_closed", _nothing)
+    monkeypatch.setattr(method, "routed_closed", functions.pop("routed_closed", _nothing))
     for name, function in functions.items():
-        setattr(penalties, name, function)
-    monkeypatch.setitem(sys.modules, "medmoe_lite.penalties", penalties)
-    monkeypatch.setitem(sys.modules, "medmoe_lite.method", method)
+        monkeypatch.setattr(penalties, name, function)
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
@@ -85,8 +80,8 @@ def test_the_logged_loss_holds_every_term(monkeypatch, accumulation):
     weight = next(p for n, p in model.named_parameters() if "lora_A" in n)
     stand_in(
         monkeypatch,
-        balance_loss=lambda model: weight.sum() * 0 + 3.0,
-        orthogonal_penalty=lambda model, k, a, kind: weight.sum() * 0 + 5.0,
+        balance_loss=lambda model, total: weight.sum() * 0 + 3.0,
+        orthogonal_term=lambda model, k, a, kind: lambda: weight.sum() * 0 + 5.0,
     )
     stage = short(balance=0.5, orthogonal={"weight": 0.25}, log_every=2, accumulation=accumulation)
     for row in run_stage(model, tiny_tokenizer(), stage, DATA).log:
@@ -97,9 +92,9 @@ def test_the_logged_loss_holds_every_term(monkeypatch, accumulation):
 
 def test_the_penalty_reaches_the_weights(monkeypatch):
     def norm(model, knowledge, alignment, kind):
-        return sum((p**2).sum() for n, p in model.named_parameters() if "lora_A" in n)
+        return lambda: sum((p**2).sum() for n, p in model.named_parameters() if "lora_A" in n)
 
-    stand_in(monkeypatch, orthogonal_penalty=norm)
+    stand_in(monkeypatch, orthogonal_term=norm)
     found = {}
     for weight in (0.0, 10.0):
         model = with_lora(tiny_model())
@@ -121,7 +116,7 @@ def test_noise_dropout_closes_whole_steps_and_their_balance(monkeypatch):
     stand_in(
         monkeypatch,
         routed_closed=routed_closed,
-        balance_loss=lambda model: counted.append(1) or torch.tensor(1.0),
+        balance_loss=lambda model, total: counted.append(1) or torch.tensor(1.0),
     )
     stage = short(steps=40, batch_size=4, noise_dropout=0.5, balance=0.1, accumulation=2)
     run_stage(

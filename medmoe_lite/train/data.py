@@ -4,7 +4,8 @@
     source j's stream: its examples in a new order each pass, read on without a gap
 
 So every source is seen evenly, no example is drawn again before all others had their turn, and
-to resume at step 300 it is enough to ask for step 300. Tokens are made once and kept.
+to resume at step 300 it is enough to ask for step 300. Tokens are made once and kept. Several
+processes cut the same step into parts, and each takes its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from ..eci import class_id
 from .seeds import derive
 
 if TYPE_CHECKING:
@@ -31,13 +33,18 @@ class Mixture(Dataset):
         stage: gives mix, batch size, steps, accumulation and seed.
         tokenizer: for `tasks.encode`; its pad token fills the rows.
         first_step: steps to leave out at the beginning (resume).
+        rank: number of this process, from 0.
+        world: how many processes share each step.
+        classes: names of the classes of a head that learns beside (see `eci`); () for none.
 
     Item: `input_ids`, `labels`, `attention_mask`, `prompt_mask`, each (b, t) and padded on the
-    right; `answer_tokens`, the supervised tokens of the whole step; `keep`, how many last
-    positions the loss needs logits for.
+    right; `task_ids` (b,), the place of the example's source in the mix; `answer_tokens`, the
+    supervised tokens of the whole step, those of other parts and processes included; `keep`, how
+    many last positions the loss needs logits for. With classes also `class_labels` (b,), -100 for
+    examples without one, and `classified`, how many examples of the whole step have one.
 
     Raises:
-        ValueError: a source of the mix has no data.
+        ValueError: a source of the mix has no data, or there are more parts than examples.
     """
 
     def __init__(
@@ -46,7 +53,16 @@ class Mixture(Dataset):
         stage: Stage,
         tokenizer: Any,
         first_step: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        classes: Sequence[str] = (),
     ) -> None:
+        if stage.accumulation * world > stage.batch_size:
+            raise ValueError(
+                f"stage {stage.name!r} has {stage.batch_size} examples a step, too few for "
+                f"{world} processes with accumulation={stage.accumulation} each: raise "
+                "batch_size, or lower one of the two."
+            )
         for source in stage.mix:
             if not data.get(source):
                 raise ValueError(
@@ -55,10 +71,12 @@ class Mixture(Dataset):
                 )
         self.sources = list(stage.mix)
         self.stage, self.tokenizer, self.first_step = stage, tokenizer, first_step
+        self.rank, self.world, self.classes = rank, world, tuple(classes)
         self.data = {source: data[source] for source in self.sources}
         self.counts = _counts(stage)
         self.starts = np.cumsum(self.counts, axis=0) - self.counts
         self._tokens: dict[tuple[str, int], dict] = {}
+        self._tasks = {source: number for number, source in enumerate(self.sources)}
         self._orders: dict[str, tuple[int, np.ndarray]] = {}
         self._step: tuple[int, list[dict]] = (-1, [])
 
@@ -66,18 +84,25 @@ class Mixture(Dataset):
         return (self.stage.steps - self.first_step) * self.stage.accumulation
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        import torch
+
         from ..tasks import collate
 
         step, part = divmod(index, self.stage.accumulation)
         items = self.step_items(self.first_step + step)
-        edges = np.linspace(0, len(items), self.stage.accumulation + 1).astype(int)
-        chosen = items[edges[part] : edges[part + 1]]
+        edges = np.linspace(0, len(items), self.stage.accumulation * self.world + 1).astype(int)
+        own = part * self.world + self.rank
+        chosen = items[edges[own] : edges[own + 1]]
         pad = self.tokenizer.pad_token_id
         batch: dict[str, Any] = dict(collate(chosen, 0 if pad is None else pad))
         supervised = (batch["labels"][:, 1:] != -100).any(dim=0)
         first = int(supervised.int().argmax()) if bool(supervised.any()) else 0
+        batch["task_ids"] = torch.tensor([item["task"] for item in chosen])
         batch["keep"] = batch["labels"].shape[1] - first
         batch["answer_tokens"] = sum(_supervised(item) for item in items)
+        if self.classes:
+            batch["class_labels"] = torch.tensor([item["class"] for item in chosen])
+            batch["classified"] = sum(item["class"] >= 0 for item in items)
         return batch
 
     def step_items(self, step: int) -> list[dict]:
@@ -111,6 +136,9 @@ class Mixture(Dataset):
         known = self._tokens.get((source, index))
         if known is None:
             known = encoded(self.data[source][index], self.tokenizer, self.stage.max_length)
+            known = {**known, "task": self._tasks[source]}
+            if self.classes:
+                known["class"] = class_id(self.data[source][index], self.classes)
             self._tokens[source, index] = known
         return known
 

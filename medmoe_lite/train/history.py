@@ -23,8 +23,9 @@ class History:
     Attributes:
         stage: the stage's name.
         log: dicts with `step`, `loss` (all that was minimised, weights included), `lm` (its
-            language-model part), `balance` and `orthogonal` (raw, without their weight, over the
-            steps in which they were on), `lr`. Losses are means since the previous row.
+            language-model part), `balance`, `router_z`, `orthogonal` and `preservation` (raw,
+            without their weight, over the steps in which they were on), `lr`. Losses are means
+            since the previous row.
         scores: dicts with `step`, `suite`, `n`, `exact`, `unparsed`, `low`, `high`.
         seconds: time spent in training steps, without scoring.
         marks: "step/suite" -> one character per item, 1 for right (see `ForgettingRecord`).

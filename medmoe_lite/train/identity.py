@@ -50,7 +50,7 @@ def resume_state(folder: Path | None, identity: dict[str, Any]) -> dict[str, Any
             "counts": {},
         }
     state = checkpoint.read_state(found[-1])
-    before = state["identity"]
+    before = _with_new_fields(state["identity"])
     if identity["start"] == state["now"]:  # the model that this very checkpoint left in memory
         identity = {**identity, "start": before["start"]}
     if before != identity:
@@ -59,6 +59,12 @@ def resume_state(folder: Path | None, identity: dict[str, Any]) -> dict[str, Any
             "Give another `out` folder, or delete that one."
         )
     return {**state, "folder": found[-1].name}
+
+
+def _with_new_fields(identity: dict[str, Any]) -> dict[str, Any]:
+    """A stage that was written before a field existed has that field's default."""
+    plain = Stage("", {"": 1.0}, 1).to_dict()
+    return {**identity, "stage": {**plain, **identity["stage"]}}
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

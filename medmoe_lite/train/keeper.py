@@ -1,6 +1,8 @@
 """What happens between two steps: project, log, score, save, and stop in good order.
 
 step done -> A off the protected inputs -> log row -> scores -> checkpoint -> stop, if asked
+
+Where several processes train together, all of them do this, and process 0 alone writes.
 """
 
 from __future__ import annotations
@@ -16,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from . import checkpoint
+from . import checkpoint, processes
 from .files import write_text
 from .history import History
 from .progress import Progress
 from .stage import Stage
+from .suites import routing_of, suites_by_task
 
 if TYPE_CHECKING:
     from ..tasks import Example
     from .trainer import StageTrainer
 
-TERMS = ("loss", "lm", "balance", "orthogonal")
+TERMS = ("loss", "lm", "eci", "balance", "router_z", "orthogonal", "preservation")
 
 
 class Keeper(TrainerCallback):
@@ -45,10 +48,12 @@ class Keeper(TrainerCallback):
     ) -> None:
         self.model, self.tokenizer, self.stage = model, tokenizer, stage
         self.folder, self.suites, self.history = folder, suites, history
+        self.first = processes.rank() == 0
         self.identity, self.on_step = identity, on_step
         self.progress = Progress(stage.name, stage.steps)
         self.directions: dict[str, torch.Tensor] = {}
-        self._projected: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._projected: list[tuple[str, torch.Tensor]] = []
+        self.from_inputs = stage.project is not None and stage.project.adapter is None
         self.stop = False
         self.trainer: StageTrainer
 
@@ -60,12 +65,12 @@ class Keeper(TrainerCallback):
         trainer.counts = dict(state["counts"])
         trainer.seconds = self.history.seconds
         self._projected = self._pairs()
-        if self.folder is not None:
+        if self.folder is not None and self.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             lines = "".join(json.dumps(row) + "\n" for row in self.history.log)
             write_text(self.folder / "log.jsonl", lines)
         if state["step"] == 0:
-            if self.folder is not None and self.directions:
+            if self.folder is not None and self.from_inputs:
                 self.save(0)
             self._project()
             self._score(0)
@@ -82,6 +87,7 @@ class Keeper(TrainerCallback):
             self._score(step)
         if self.on_step is not None:
             self.on_step(step, self.model)
+        self.stop = processes.anyone(self.stop, self.trainer.args.device)
         due = stage.checkpoint_every and step % stage.checkpoint_every == 0
         if self.folder is not None and (due or last or self.stop):
             self.save(step)
@@ -93,6 +99,9 @@ class Keeper(TrainerCallback):
         """A checkpoint of this moment."""
         assert self.folder is not None
         self.history.seconds = self.trainer.seconds
+        self.trainer.gather()
+        if not self.first:
+            return
         state = {
             "identity": self.identity,
             "log": self.history.log,
@@ -113,7 +122,7 @@ class Keeper(TrainerCallback):
         row: dict[str, Any] = {"step": step, **terms, "lr": self.stage.lr_at(step - 1)}
         rows.append(row)
         self.history.seconds = self.trainer.seconds
-        if self.folder is not None:
+        if self.folder is not None and self.first:
             with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
@@ -125,27 +134,34 @@ class Keeper(TrainerCallback):
             return
         from ..measure.scores import score
 
-        self.history.add_scores(step, score(self.model, self.tokenizer, self.suites))
+        for task, suites in suites_by_task(self.model, self.stage, self.suites).items():
+            with routing_of(self.model, task):
+                self.history.add_scores(step, score(self.model, self.tokenizer, suites))
 
     @torch.no_grad()
     def _project(self) -> None:
-        if not self._projected:
+        project = self.stage.project
+        if project is None:
             return
-        from ..penalties import project_rows
+        from ..penalties import adapter_directions, project_rows
 
-        for a, directions in self._projected:
-            a.copy_(project_rows(a, directions))
+        if project.adapter is not None and project.adapter in self.stage.train:
+            self.directions = adapter_directions(self.model, project.adapter)  # it has moved
+        for name, a in self._projected:
+            a.copy_(project_rows(a, self.directions[name]))
 
-    def _pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Every A that learns, with the directions it must not read."""
-        if not self.directions:
+    def _pairs(self) -> list[tuple[str, torch.Tensor]]:
+        """Every A that learns and must be projected, with the name of its module."""
+        if self.stage.project is None:
             return []
         from .projection import down_projections
 
         return [
-            (a, self.directions[name])
+            (name, a)
             for adapter in self.stage.train
+            if adapter != self.stage.project.adapter
             for name, parts in down_projections(self.model, adapter).items()
+            if name in self.directions
             for a in parts
         ]
 

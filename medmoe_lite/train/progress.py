@@ -76,8 +76,8 @@ class Progress:
 
 def _where() -> str:
     """Where this process can show a moving line: "notebook", "terminal" or "off"."""
-    if os.environ.get("MEDMOE_PROGRESS", "1") == "0":
-        return "off"
+    if os.environ.get("MEDMOE_PROGRESS", "1") == "0" or os.environ.get("RANK", "0") != "0":
+        return "off"  # of several processes, only the first one speaks
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None and hasattr(shell, "kernel"):

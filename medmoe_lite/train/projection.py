@@ -1,6 +1,7 @@
 """Take given input directions out of an adapter's A (the exact form of orthogonality).
 
-    A <- A (I - Q Qᵀ)     Q: (d_in, q), orthonormal, the main directions of a source's inputs
+    A <- A (I - Q Qᵀ)     Q: (d_in, q), orthonormal: the main directions of a source's inputs, or
+                          the row space of another adapter's A
 
 Then the adapter adds nothing for an input that lies in the span of Q: what was answered from
 those inputs stays as it was.
@@ -37,13 +38,17 @@ def source_directions(
     """Q of every adapted module, from the inputs that `stage.project.source` causes.
 
     Raises:
-        ValueError: the data has no such source.
+        ValueError: the data has no such source, or the model no such adapter.
     """
+    assert stage.project is not None
+    source, energy = stage.project
+    if stage.project.adapter is not None:
+        from ..penalties import adapter_directions
+
+        return adapter_directions(model, stage.project.adapter)
     from ..penalties import input_directions
     from ..tasks import collate
 
-    assert stage.project is not None
-    source, energy = stage.project
     if not data.get(source):
         raise ValueError(
             f"stage {stage.name!r} projects off the inputs of {source!r}, but the data has "

@@ -7,6 +7,9 @@
 
 The same call again goes on where the files end; after the end it loads the result. The first
 Ctrl-C lets the step finish and saves; the second stops at once.
+
+Under torchrun the same call trains with all processes: each takes its part of every step, the
+losses are those of one process, and process 0 writes the files (see `processes`).
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import adapters, checkpoint
+from ..eci_model import head_of
+from . import adapters, checkpoint, processes
 from .data import Mixture
 from .history import History
 from .identity import identity_of, resume_state
@@ -61,8 +65,14 @@ def run_stage(
     """
     folder = Path(out) if out is not None else None
     adapters.open_adapters(model, stage.train, stage.frozen)
+    processes.connect(next(model.parameters()).device.type == "cpu")
+    processes.same_start(adapters.trained(model).values())
     state = resume_state(folder, identity_of(model, stage, data))
-    mixture = Mixture(data, stage, tokenizer, first_step=state["step"])
+    head = head_of(model)
+    mixture = Mixture(
+        data, stage, tokenizer, state["step"], processes.rank(), processes.world(),
+        classes=() if head is None else head.labels,
+    )  # fmt: skip
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         learning, lr=stage.lr, weight_decay=stage.weight_decay, fused=_can_fuse(learning)
@@ -74,11 +84,12 @@ def run_stage(
         model, tokenizer, stage, folder, suites or {}, history, state["identity"], on_step
     )
     if stage.project is not None:
-        if state["step"] and folder is not None:
+        if state["step"] and folder is not None and keeper.from_inputs:
             checkpoint.restore(folder / checkpoint.START, model, None)
         keeper.directions = source_directions(model, tokenizer, stage, data)
     if state["step"] and folder is not None:
         checkpoint.restore(folder / state["folder"], model, optimizer)
+    processes.wait()  # all have read the files before the first one writes
     config = getattr(model, "config", None)
     use_cache = getattr(config, "use_cache", None)
     with seeded(stage.seed, "run"), tempfile.TemporaryDirectory() as scratch:
@@ -93,10 +104,11 @@ def run_stage(
                 config.use_cache = use_cache  # type: ignore[union-attr]
             model.zero_grad()
             model.eval()
-    if folder is not None:
+    if folder is not None and processes.rank() == 0:
         history.to_json(folder / "history.json")
         save = partial(checkpoint.save_adapters, model, adapters=stage.train)
         checkpoint.replace_folder(folder / "adapter", save)
+    processes.wait()
     return history
 
 

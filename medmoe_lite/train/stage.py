@@ -1,8 +1,10 @@
 """A stage of training, written down: mix, adapters, losses, steps.
 
-    loss = LM + balance · L_balance + orthogonal.weight · R(A_knowledge, A_alignment)
+    loss = LM + balance · L_balance + router_z · L_z
+         + orthogonal.weight · R(A_knowledge, A_alignment) + preservation.weight · L_preservation
 
-Sources: MING-MOE (one stage), MedCare (knowledge, then alignment), O-LoRA (the penalty R).
+Sources: MING-MOE (one stage), MedCare (knowledge, then alignment), O-LoRA (the penalty R),
+LoRAMoE (preservation).
 """
 
 from __future__ import annotations
@@ -10,28 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any
 
-KINDS = ("l1", "cosine", "delta")
-
-
-class Orthogonal(NamedTuple):
-    """Penalty that keeps the rows of two adapters' A apart: weight · R."""
-
-    weight: float
-    kind: str = "l1"
-    knowledge: str = "default"
-    alignment: str = "alignment"
-
-
-class Projection(NamedTuple):
-    """After each step, take the main input directions of one data source out of A's rows.
-
-    `energy` is the share of the inputs' second moment that the forbidden directions hold.
-    """
-
-    source: str
-    energy: float = 0.95
+from .terms import ADAPTER as ADAPTER
+from .terms import KINDS, Orthogonal, Preservation, Projection
 
 
 @dataclass(frozen=True)
@@ -48,9 +32,11 @@ class Stage:
         train: adapters that learn, router included.
         frozen: adapters that stay open but do not change.
         balance: weight of the balance loss of the routers.
+        router_z: weight of the router z-loss.
         orthogonal: an `Orthogonal`, or a dict of its fields, or None.
         noise_dropout: probability that a whole step runs with the routed experts closed.
         project: a `Projection`, or a dict of its fields, or None.
+        preservation: a `Preservation`, or a dict of its fields, or None.
         seed: for the order of the data, dropout and noise dropout.
         score_at: steps after which the suites are scored, besides the start and the end.
         log_every: steps per line of the log.
@@ -76,9 +62,11 @@ class Stage:
     train: tuple[str, ...] = ("default",)
     frozen: tuple[str, ...] = ()
     balance: float = 0.0
+    router_z: float = 0.0
     orthogonal: Orthogonal | None = None
     noise_dropout: float = 0.0
     project: Projection | None = None
+    preservation: Preservation | None = None
     seed: int = 0
     score_at: tuple[int, ...] = ()
     log_every: int = 10
@@ -94,12 +82,17 @@ class Stage:
         for name in ("train", "frozen", "score_at"):
             value = getattr(self, name)
             put(name, (value,) if isinstance(value, str | int) else tuple(value))
-        for name, kind in (("orthogonal", Orthogonal), ("project", Projection)):
+        bundles = {
+            "orthogonal": Orthogonal, "project": Projection, "preservation": Preservation,
+        }  # fmt: skip
+        for name, kind in bundles.items():
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 put(name, kind(**value))
             elif value is not None:
                 put(name, kind(*value))
+        if self.preservation is not None and not isinstance(self.preservation.source, str):
+            put("preservation", self.preservation._replace(source=self.preservation.sources))
         self._check()
 
     def _check(self) -> None:
@@ -130,14 +123,18 @@ class Stage:
         need(0 <= self.min_lr <= 1, f"min_lr={self.min_lr}; it is a share of lr, 0 to 1.")
         need(self.balance >= 0, f"balance={self.balance}; give 0 (off) or a weight such as 0.02.")
         need(
+            self.router_z >= 0,
+            f"router_z={self.router_z}; give 0 (off) or a weight such as 0.001.",
+        )
+        need(
             0 <= self.noise_dropout < 1,
             f"noise_dropout={self.noise_dropout}; it is a probability below 1, such as 0.5.",
         )
         need(bool(self.train), 'no adapter learns. Name one: train=("default",).')
         both = set(self.train) & set(self.frozen)
         need(not both, f"{sorted(both)} cannot be in train and in frozen; keep one of the two.")
-        outside = [step for step in self.score_at if not 0 <= step <= self.steps]
-        need(not outside, f"score_at={outside} lies outside of 0 to {self.steps} steps.")
+        beyond = [step for step in self.score_at if not 0 <= step <= self.steps]
+        need(not beyond, f"score_at={beyond} lies outside of 0 to {self.steps} steps.")
         if self.orthogonal is not None:
             need(self.orthogonal.weight >= 0, "the weight of the orthogonal penalty is negative.")
             need(
@@ -147,6 +144,21 @@ class Stage:
             )
         if self.project is not None:
             need(0 < self.project.energy <= 1, "the energy of a projection is a share, 0 to 1.")
+            need(
+                any(name != self.project.adapter for name in self.train),
+                f"only {self.project.adapter!r} learns, and it cannot be projected off itself; "
+                "name another adapter in train.",
+            )
+        if self.preservation is not None:
+            weight, delta, _ = self.preservation
+            need(weight >= 0, "the weight of the preservation loss is negative.")
+            need(0 < delta < 1, f"preservation delta={delta}; give a number such as 0.1.")
+            outside = [name for name in self.preservation.sources if name not in self.mix]
+            need(
+                not outside and bool(self.preservation.sources),
+                f"preservation takes {outside} as general, but the mix has {sorted(self.mix)}; "
+                "name its sources.",
+            )
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step `step` (0 is the first)."""
@@ -177,5 +189,5 @@ class Stage:
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
-        return value._asdict()
+        return {name: _plain(entry) for name, entry in value._asdict().items()}
     return list(value) if isinstance(value, tuple) else value

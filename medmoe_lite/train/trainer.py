@@ -1,31 +1,39 @@
 """The small subclass of transformers' Trainer that runs a stage.
 
     loss = Σ_answer tokens CE / (answer tokens of the whole step)
-         + (balance · L_balance + λ · R) / accumulation
+         + (balance · L_balance + router_z · L_z + preservation · L_preservation) / accumulation
+         + λ · R                                     once a step, in its first part
 
 The token sum is divided by the step's count, not by the part's, so cutting a batch into parts
-changes nothing. What is logged is what was minimised: every term is in `loss`. Trainer's own
+changes nothing; R depends on the weights alone. Several processes (see `processes`) compute the
+routers' terms from the sums of all of them, and average their gradients.
+
+What is logged is what was minimised: every term is in `loss`. Trainer's own
 logging, saving and data skipping are off; `keeper.Keeper` does that, because a step of the embedded
 model takes tens of milliseconds and anything done at each step would be seen.
 """
 
 from __future__ import annotations
 
-import inspect
 import random
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from ..eci import class_loss, joint_loss
+from ..eci_model import head_of
+from . import processes
 from .data import Mixture
+from .lm import accepted_arguments, lm_loss
 from .seeds import derive
 from .stage import Stage
+from .terms import router_terms
 
 
 class StageTrainer(Trainer):
@@ -59,7 +67,9 @@ class StageTrainer(Trainer):
         arguments = TrainingArguments(
             output_dir=folder,
             max_steps=stage.steps - first,
-            per_device_train_batch_size=-(-stage.batch_size // stage.accumulation),
+            per_device_train_batch_size=-(
+                -stage.batch_size // (stage.accumulation * mixture.world)
+            ),
             gradient_accumulation_steps=stage.accumulation,
             max_grad_norm=stage.max_grad_norm,
             use_cpu=on_cpu,
@@ -70,6 +80,8 @@ class StageTrainer(Trainer):
             disable_tqdm=True,
             logging_nan_inf_filter=False,
             remove_unused_columns=False,
+            ddp_broadcast_buffers=False,
+            ddp_find_unused_parameters=True,  # a step with closed experts leaves routers out
             seed=derive(stage.seed, "trainer") % 2**32,
         )
         super().__init__(
@@ -86,6 +98,8 @@ class StageTrainer(Trainer):
         self.seconds = 0.0
         self._accepts = accepted_arguments(model)
         self._parts = 0
+        self._first_part = True
+        self._penalty: Callable[[], torch.Tensor] | None = None
 
     @property
     def step(self) -> int:
@@ -103,8 +117,10 @@ class StageTrainer(Trainer):
         began = time.perf_counter()
         if not model.training:
             model.train()
-        if self._parts == 0:
-            torch.manual_seed(derive(self.stage.seed, "dropout", self.step))
+        self._first_part = self._parts == 0
+        if self._first_part:
+            own = (processes.rank(),) if processes.rank() else ()
+            torch.manual_seed(derive(self.stage.seed, "dropout", self.step, *own))
         self._parts = (self._parts + 1) % self.stage.accumulation
         inputs = self._prepare_inputs(inputs)
         with self._noise_gate(model):
@@ -134,33 +150,49 @@ class StageTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The stage's loss on one part of a step; its terms are added to `sums`."""
-        stage = self.stage
         output, lm = lm_loss(model, inputs, self._accepts)
-        loss = lm
-        self._add("lm", lm)
-        if stage.balance and not (stage.noise_dropout and self.noise_closed(self.step)):
-            from ..penalties import balance_loss
-
-            balance = balance_loss(model) / stage.accumulation
-            loss = loss + stage.balance * balance
-            self._add("balance", balance)
-        if stage.orthogonal is not None:
-            from ..penalties import orthogonal_penalty
-
-            weight, kind, knowledge, alignment = stage.orthogonal
-            penalty = orthogonal_penalty(model, knowledge, alignment, kind) / stage.accumulation
-            loss = loss + weight * penalty
-            self._add("orthogonal", penalty)
+        loss = lm * processes.world()
+        self._add("lm", loss)
+        head = head_of(self.accelerator.unwrap_model(model))
+        if head is not None and "class_labels" in inputs:
+            ce = class_loss(output.eci_logits, inputs["class_labels"], int(inputs["classified"]))
+            ce = ce * processes.world()
+            loss = joint_loss(loss, ce, head.loss_weight)
+            self._add("eci", ce)
+        if not (self.stage.noise_dropout and self.noise_closed(self.step)):
+            for name, weight, term in router_terms(self.stage, inputs["task_ids"]):
+                value = term(self.accelerator.unwrap_model(model)) / self.stage.accumulation
+                loss = loss + weight * value
+                self._add(name, value)
+        if self.stage.orthogonal is not None and self._first_part:
+            penalty = self._orthogonal(self.accelerator.unwrap_model(model))
+            loss = loss + self.stage.orthogonal.weight * penalty
+            self._add("orthogonal", penalty, parts=self.stage.accumulation)
         self._add("loss", loss)
         return (loss, output) if return_outputs else loss
 
-    def _add(self, name: str, value: torch.Tensor) -> None:
+    def _orthogonal(self, model: nn.Module) -> torch.Tensor:
+        """The penalty; the modules that carry both adapters are looked up once."""
+        if self._penalty is None:
+            from ..penalties import orthogonal_term
+
+            assert self.stage.orthogonal is not None
+            _, kind, knowledge, alignment = self.stage.orthogonal
+            self._penalty = orthogonal_term(model, knowledge, alignment, kind)
+        return self._penalty()
+
+    def _add(self, name: str, value: torch.Tensor, parts: int = 1) -> None:
         value = value.detach().float()
         self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.counts[name] = self.counts.get(name, 0) + 1
+        self.counts[name] = self.counts.get(name, 0) + parts
+
+    def gather(self) -> None:
+        """Give every process the same sums: the means of all."""
+        self.sums = processes.mean(self.sums)
 
     def means(self) -> dict[str, float]:
         """Mean per step of every term since the last call; a term counts where it was on."""
+        self.gather()
         found = {
             name: value.item() * self.stage.accumulation / self.counts[name]
             for name, value in self.sums.items()
@@ -174,39 +206,3 @@ class StageTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Trainer's own summary is not shown; `History` has it."""
-
-
-def lm_loss(
-    model: nn.Module, inputs: dict[str, Any], accepts: set[str] | None = None
-) -> tuple[Any, torch.Tensor]:
-    """Cross entropy over answer tokens, divided by the answer tokens of the whole step.
-
-    Args:
-        model: gives `.logits` (b, t, v), or (b, keep, v) where it takes `logits_to_keep`.
-        inputs: one batch of a `Mixture`.
-        accepts: keyword arguments of the model, from `accepted_arguments`.
-
-    Returns:
-        The model's output, and the loss, a scalar in float32.
-    """
-    accepts = accepted_arguments(model) if accepts is None else accepts
-    labels, keep = inputs["labels"], int(inputs["keep"])
-    extra: dict[str, Any] = {}
-    if "logits_to_keep" in accepts:
-        extra["logits_to_keep"] = keep
-    if "use_cache" in accepts:
-        extra["use_cache"] = False
-    if "prompt_mask" in accepts:
-        extra["prompt_mask"] = inputs["prompt_mask"]
-    output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **extra)
-    logits = output.logits[:, -keep:][:, :-1]
-    target = labels[:, -keep:][:, 1:]
-    chosen = target != -100
-    total = F.cross_entropy(logits[chosen].float(), target[chosen], reduction="sum")
-    return output, total / max(1, int(inputs["answer_tokens"]))
-
-
-def accepted_arguments(model: Any) -> set[str]:
-    """Names of the keyword arguments that a model's forward takes, seen through PEFT."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return set(inspect.signature(base.forward).parameters)
