@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["stock_process.py"]  # run by another Python that must not see the package
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():

@@ -8,8 +8,6 @@ are the first ones and are computed by the same product. Source: MedCare (arXiv 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import nn
 
 from ..lowrank import LowRank
@@ -75,6 +73,4 @@ def shared_only(lowrank: LowRank) -> None:
 def _note_in_config(model: nn.Module, adapter: str) -> None:
     configs = getattr(model, "peft_config", {})
     if adapter in configs:
-        configs[adapter] = replace(
-            configs[adapter], num_experts=0, expert_ranks=None, general_experts=0
-        )
+        configs[adapter] = configs[adapter].without_routed()

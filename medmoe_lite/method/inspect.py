@@ -14,7 +14,9 @@ class ExpertWeights(NamedTuple):
 
     A: per expert (r_i, d_in). B: per expert (d_out, r_i). scale: per expert.
     num_shared: how many of them are always open. router_weight (e, d_in) and router_bias (e,),
-    or None where nothing is routed.
+    or None where nothing is routed; the router of a task gate reads the one-hot task, (e, n).
+    gate: the gate around the router. merge: "product", or "factors" where the routed experts'
+    factors are averaged.
     """
 
     A: list[Tensor]
@@ -23,6 +25,8 @@ class ExpertWeights(NamedTuple):
     num_shared: int
     router_weight: Tensor | None
     router_bias: Tensor | None
+    gate: nn.Module | None = None
+    merge: str = "product"
 
 
 def expert_weights(model: nn.Module, adapter: str = "default") -> dict[str, ExpertWeights]:
@@ -43,12 +47,9 @@ def expert_weights(model: nn.Module, adapter: str = "default") -> dict[str, Expe
     ...
     ValueError: no MoLoRA adapter named 'default': the model has none
     """
-    layers = [module for module in model.modules() if isinstance(module, MoLoraLayer)]
     found = {}
-    for layer in layers:
-        if adapter not in layer.molora_experts:
-            continue
-        lowrank, router = layer.lowrank(adapter), layer.gate(adapter)
+    for layer in adapted_layers(model, adapter):
+        lowrank, router = layer.lowrank(adapter), layer.router(adapter)
         slices = lowrank.layout.slices
         found[layer.layer_name] = ExpertWeights(
             A=[lowrank.A[own] for own in slices],
@@ -57,7 +58,20 @@ def expert_weights(model: nn.Module, adapter: str = "default") -> dict[str, Expe
             num_shared=lowrank.layout.num_shared,
             router_weight=None if router is None else router.weight,
             router_bias=None if router is None else router.bias,
+            gate=layer.gate(adapter),
+            merge=layer.molora_merge[adapter],
         )
+    return found
+
+
+def adapted_layers(model: nn.Module, adapter: str = "default") -> list[MoLoraLayer]:
+    """The layers that carry an adapter.
+
+    Raises:
+        ValueError: no such adapter.
+    """
+    layers = [module for module in model.modules() if isinstance(module, MoLoraLayer)]
+    found = [layer for layer in layers if adapter in layer.molora_experts]
     if not found:
         names = sorted({name for layer in layers for name in layer.molora_experts})
         has = f"it has {', '.join(map(repr, names))}" if names else "the model has none"
