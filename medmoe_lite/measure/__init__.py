@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .forgetting import ForgettingRecord
+    from .labels import Prediction, predict, score_labels
     from .likelihood import likelihood_choice
     from .routing import record_routing
     from .scores import Score, greedy, score
@@ -21,16 +22,20 @@ _WHERE = {
     "Score": "scores",
     "bootstrap_interval": "stats",
     "greedy": "scores",
+    "Prediction": "labels",
     "likelihood_choice": "likelihood",
     "over_seeds": "stats",
     "paired_over_seeds": "stats",
+    "predict": "labels",
     "record_routing": "routing",
     "score": "scores",
+    "score_labels": "labels",
 }
 
 __all__ = [
     "score", "Score", "greedy", "likelihood_choice", "bootstrap_interval", "Interval",
     "over_seeds", "paired_over_seeds", "ForgettingRecord", "record_routing",
+    "predict", "score_labels", "Prediction",
 ]  # fmt: skip
 
 

@@ -17,10 +17,12 @@ from .chat import collate, encode, encode_answer, encode_prompt
 from .graders import grade
 from .knowledge import every_fact
 from .record import SPLITS, Example, Family, Grade, generator, split_of
+from .steps import read_steps, three_step_answer, three_step_prompt, with_steps
 
 __all__ = [
     "Example", "Family", "Grade", "collate", "encode", "encode_answer", "encode_prompt",
-    "every_fact", "families", "grade", "make",
+    "every_fact", "families", "grade", "make", "read_steps", "three_step_answer",
+    "three_step_prompt", "with_steps",
 ]  # fmt: skip
 
 _FAMILIES = [

@@ -29,6 +29,10 @@ def grade(example: Example, text: str) -> Grade:
         return _json(example, text)
     if example.grader == "label":
         return Grade(text == example.answer, text in labels(example))
+    if example.grader == "steps":
+        from .steps import grade_steps
+
+        return grade_steps(example, text)
     return Grade(text == example.answer, bool(text))
 
 
