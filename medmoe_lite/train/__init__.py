@@ -15,23 +15,30 @@ if TYPE_CHECKING:
     from .checkpoint import DamagedCheckpoint
     from .data import Mixture
     from .history import History
+    from .recipe import Recipe, RecipeError
+    from .recipe_run import run_recipe
     from .run import run_stage
     from .seeds import seeded
-    from .stage import Orthogonal, Projection, Stage
+    from .stage import Orthogonal, Preservation, Projection, Stage
 
 _WHERE = {
     "DamagedCheckpoint": "checkpoint",
     "History": "history",
     "Mixture": "data",
     "Orthogonal": "stage",
+    "Preservation": "stage",
     "Projection": "stage",
+    "Recipe": "recipe",
+    "RecipeError": "recipe",
     "Stage": "stage",
+    "run_recipe": "recipe_run",
     "run_stage": "run",
     "seeded": "seeds",
 }
 
 __all__ = [
-    "Stage", "Orthogonal", "Projection", "run_stage", "History",
+    "Stage", "Orthogonal", "Preservation", "Projection", "Recipe", "RecipeError",
+    "run_stage", "run_recipe", "History",
     "Mixture", "DamagedCheckpoint", "seeded",
 ]  # fmt: skip
 
