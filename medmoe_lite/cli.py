@@ -83,6 +83,39 @@ def nano(context: typer.Context) -> None:
     raise typer.Exit(run(context.args))
 
 
+@app.command(context_settings=PASS_ON)
+def reproduce(context: typer.Context) -> None:
+    """Run the papers' experiments over seeds and report what holds (`--list`, `--quick`)."""
+    from .reproduce.command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def bench(context: typer.Context) -> None:
+    """Measure the layer's speed against frozen, LoRA and loops (`--quick`, `--only`, `--out`)."""
+    from .measure.bench import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="lora, medcare, ... or your own YAML file.")] = "",
+) -> None:
+    """Show a paper's recipe: its values, those of nano, and where each comes from."""
+    from .train.recipe import Recipe, RecipeError, names
+    from .train.recipe_table import table
+
+    if not name:
+        print("\n".join(names()))
+        return
+    try:
+        print(table(Recipe.read(name)))
+    except (RecipeError, FileNotFoundError) as error:
+        sys.exit(str(error))
+
+
 @data_app.command()
 def check(
     folder: Annotated[
