@@ -22,6 +22,16 @@ def test_the_program_runs(text, tmp_path):
     assert (tmp_path / "my-adapter" / "adapter_config.json").is_file()
 
 
+def test_every_method_of_the_table_can_be_typed(text):
+    from medmoe_lite import MoLoraConfig, depth_plan
+
+    rows = [line for line in text.splitlines() if line.startswith("|") and "MoLoraConfig(" in line]
+    typed = re.findall(r"`(MoLoraConfig\([^`]*\))`", " ".join(rows))
+    assert len(typed) >= 12
+    for line in typed:
+        eval(line, {"MoLoraConfig": MoLoraConfig, "depth_plan": depth_plan})
+
+
 def test_named_files_exist(root, text):
     names = re.findall(r"`((?:medmoe_lite|data|notebooks)/[\w./-]*)`", text)
     names += re.findall(r"`([\w-]+\.(?:md|txt|yml))`", text)
