@@ -115,8 +115,8 @@ STEPS = Claim(
     published="no number found; the prompt's wording is not public and is reconstructed here",
     source=SOURCE,
     arms={
-        "three steps": Work("three_steps", partial(run_steps, three=True), seconds=60),
-        "at once": Work("one_step", partial(run_steps, three=False), seconds=25),
+        "three steps": Work("three_steps", partial(run_steps, three=True), seconds=42),
+        "at once": Work("one_step", partial(run_steps, three=False), seconds=15),
     },
     effects=(
         Effect("decisions", "accuracy", "three steps", "at once", margin=0.03),

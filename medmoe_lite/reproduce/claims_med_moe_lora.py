@@ -21,7 +21,7 @@ HEADLINE = (
 
 def depth(shape: str) -> Work:
     """A `Work` for one shape."""
-    return Work(f"depth_{shape}", partial(run_depth, shape=shape), seconds=42)
+    return Work(f"depth_{shape}", partial(run_depth, shape=shape), seconds=31)
 
 
 DEPTH = Claim(
@@ -52,7 +52,7 @@ DEPTH = Claim(
     limit="Five layers are few for a depth profile.",
 )  # fmt: skip
 
-NO_REPLAY = mixture("molora_no_replay", molora(), mix=TASKS, seconds=34)
+NO_REPLAY = mixture("molora_no_replay", molora(), mix=TASKS, seconds=24)
 GROUPS = mixture(
     "molora_groups", molora(general_experts=4), preservation={"weight": 0.1, "delta": 0.3}
 )
@@ -98,7 +98,7 @@ PRESERVATION = Claim(
 
 def sequence(merge: str) -> Work:
     """A `Work` for one mode of merging."""
-    return Work(f"sequence_{merge}", partial(run_sequence, merge=merge), seconds=55)
+    return Work(f"sequence_{merge}", partial(run_sequence, merge=merge), seconds=40)
 
 
 SOFT_MERGE = Claim(
@@ -141,7 +141,7 @@ EVEN = mixture("molora_rs", molora(rslora=True) | {"lora_alpha": 4})
 RANK_ONE = mixture(
     "molora_rank_one",
     molora(num_experts=25, r=1, top_k=8, plain_modules=[]),
-    seconds=45,
+    seconds=36,
     attention=True,
 )
 

@@ -54,7 +54,7 @@ FORGETTING = Claim(
     quick=True,
 )  # fmt: skip
 
-KA_ONLY = joint("ka_only", KA_NA | {"num_experts": 0}, seconds=40)
+KA_ONLY = joint("ka_only", KA_NA | {"num_experts": 0}, seconds=32)
 NOISE = joint("ka_na_noise", KA_NA, noise=0.5)
 
 DROP = Claim(
@@ -123,18 +123,18 @@ MISMATCH = Claim(
 )
 
 
-SCRATCH = Work("formats_base", partial(run_restart, start=None, config=lora(16)), seconds=30)
+SCRATCH = Work("formats_base", partial(run_restart, start=None, config=lora(16)), seconds=21)
 AFTER_DROP = Work(
     "formats_dropped",
     partial(run_restart, start=JOINT_WORK, config=KA_NA),
     uses=(JOINT_WORK,),
-    seconds=34,
+    seconds=25,
 )
 AFTER_FACTS = Work(
     "formats_facts",
     partial(run_restart, start=KNOWLEDGE_WORK, config=lora(16)),
     uses=(KNOWLEDGE_WORK,),
-    seconds=34,
+    seconds=25,
 )
 
 RESTART = Claim(

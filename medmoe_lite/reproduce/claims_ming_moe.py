@@ -17,7 +17,7 @@ LEARNT = Condition(
 
 # 8 experts of rank 4 and their routers have as many numbers as LoRA of rank 35.3.
 PLAIN = {"num_experts": 0, "r": 4}
-LORA_EQUAL = mixture("lora_36", molora(**PLAIN, shared_experts=9), seconds=28)
+LORA_EQUAL = mixture("lora_36", molora(**PLAIN, shared_experts=9), seconds=27)
 LORA_ACTIVE = mixture("lora_8", molora(**PLAIN, shared_experts=2), seconds=26)
 K_1 = mixture("molora_k1", molora(top_k=1))
 K_3 = mixture("molora_k3", molora(top_k=3))
@@ -34,7 +34,7 @@ BOTH = mixture(
         **molora(expert_ranks=[3, 3, 2, 2, 2, 2, 2, 2], target_modules=LINEARS, **ALONE),
         "lora_alpha": 5,
     },
-    seconds=45,
+    seconds=38,
 )
 MANY = {
     2: mixture("molora_e2", molora(num_experts=2, r=16, **ALONE), attention=True),

@@ -33,7 +33,7 @@ def run_task_gate(shop: Workshop) -> dict[str, Any]:
     return found | prefixed("wrong", wrong)
 
 
-TASK_GATE = Work("molora_task", run_task_gate, seconds=45)
+TASK_GATE = Work("molora_task", run_task_gate, seconds=34)
 
 
 def run_untrained(shop: Workshop) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Board:
         self.moves = self.stream.isatty()
         self.total = self.count = 0
         self.line = ""
-        self._last = 0.0
+        self._last = float("-inf")
 
     def begin(self, total: int, before: int) -> None:
         """How much there is to do."""
@@ -37,8 +37,6 @@ class Board:
         self.count += 1
         cost = f"{done.seconds:.0f} s"
         self._print(f"[{self.count}/{self.total}] seed {job.seed} {job.work.name}: {cost}")
-        if not self.moves and self.line:
-            self._print(f"    {self.line}")
 
     def failed(self, job: Job, reason: str) -> None:
         """A job failed."""
@@ -46,13 +44,17 @@ class Board:
         self._print(f"FAILED seed {job.seed} {job.work.name}: {last}")
 
     def show(self, schedule: Schedule, seconds_left: float) -> None:
-        """The state of things; on a terminal it is drawn at most once a second."""
+        """The state of things: at most once a second on a terminal, once a minute elsewhere."""
         names = ", ".join(f"{job.work.name} ({job.seed})" for job in schedule.running)
         failed = f", {len(schedule.failed)} failed" if schedule.failed else ""
         self.line = f"about {clock(seconds_left)} left{failed}; running: {names}"
         now = time.monotonic()
-        if self.moves and now - self._last >= 1:
-            self._last = now
+        if now - self._last < (1 if self.moves else 60):
+            return
+        self._last = now
+        if not self.moves:
+            self._print(f"    {self.line}")
+        else:
             done = int(24 * self.count / max(1, self.total))
             bar = f"[{'#' * done}{'.' * (24 - done)}] {self.count}/{self.total}"
             self.stream.write(f"\r\x1b[K{bar} {self.line}"[:140])

@@ -21,7 +21,6 @@ from .claim import Work
 from .settings import LEARNING_RATE, SIZES
 from .worker import Series, read_result
 
-LABELLED = ("classify",)
 MEDICAL = ("heldout", *FORMATS)
 TRAIN_SEED, SUITE_SEED = 0, 21
 
@@ -62,7 +61,7 @@ class Workshop:
         facts = third(every_fact("kept", "taught"))
         found = {"facts": facts}
         found |= {f"facts_{p}": share(facts, p / 100) for p in (25, 50)}
-        found |= {name: make(name, "train", few, TRAIN_SEED) for name in (*FORMATS, *LABELLED)}
+        found |= {name: make(name, "train", few, TRAIN_SEED) for name in (*FORMATS, "classify")}
         found["formats"] = [item for name in FORMATS for item in found[name]]
         general = make("knowledge", "train", few, TRAIN_SEED)
         for name in GENERAL:
@@ -78,8 +77,6 @@ class Workshop:
         found["base_facts"] = make("knowledge", "test", 2 * n, SUITE_SEED)
         for name in FORMATS:
             found[name] = make(name, "test", n, SUITE_SEED, seen_conditions=True)
-        for name in LABELLED:
-            found[name] = make(name, "test", 2 * n, SUITE_SEED)
         for name in GENERAL:
             found[f"general.{name}"] = make(name, "test", max(2, n // 2), SUITE_SEED)
         return found
