@@ -165,12 +165,22 @@ class EciHead(nn.Module):
         [1, 0]
         """
         if isinstance(classes, Tensor):
-            return classes.to(self.out.weight.device)
+            return self._in_range(classes.to(self.out.weight.device, torch.long))
         unknown = sorted({c for c in classes if isinstance(c, str) and c not in self.labels})
         if unknown:
             raise ValueError(f"no such labels: {unknown}. This head knows {list(self.labels)}")
         ids = [self.labels.index(c) if isinstance(c, str) else c for c in classes]
-        return torch.tensor(ids, device=self.out.weight.device)
+        return self._in_range(torch.tensor(ids, device=self.out.weight.device))
+
+    def _in_range(self, ids: Tensor) -> Tensor:
+        # Reading a value on a GPU would make it wait; there an impossible class fails by itself.
+        wrong = (ids != IGNORE) & ((ids < 0) | (ids >= len(self.labels)))
+        if ids.device.type == "cpu" and bool(wrong.any()):
+            raise ValueError(
+                f"class_labels={ids.tolist()}, but this head knows {len(self.labels)} labels: type "
+                f"numbers from 0 to {len(self.labels) - 1}, or {IGNORE} for a row without a class"
+            )
+        return ids
 
 
 def class_id(example: Any, labels: Sequence[str]) -> int:

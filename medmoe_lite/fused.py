@@ -85,7 +85,8 @@ class Stacked(Function):
         """x (..., d), weights (..., e) or None, out (..., D) or None, to (..., D)."""
         h = project(flat(x, A), A, plan.scale)
         learn = any(ctx.needs_input_grad[1:4])
-        keep = learn and h.nbytes <= KEEP * x.nbytes
+        width = h.element_size() / x.element_size()  # torch.compile has no `nbytes`
+        keep = learn and h.numel() * width <= KEEP * x.numel()
         ctx.plan, ctx.lead = plan, x.shape[:-1]
         ctx.save_for_backward(x if learn else None, A, B, weights, h if keep else None)
         u = h if weights is None else opened(h, weights, ctx.lead, plan, in_place=not keep)

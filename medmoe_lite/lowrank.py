@@ -19,6 +19,7 @@ Source: LoRA (arXiv 2106.09685), MING-MOE (arXiv 2404.09027), SMEAR (arXiv 2306.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,10 @@ class LowRank(nn.Module):
         self.register_buffer("columns", layout.columns(), persistent=False)
         self._plan: Plan | None = None
         self.reset_parameters()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copied or saved module makes a plan of its own: a plan knows addresses of memory."""
+        return {**vars(self), "_plan": None}
 
     def reset_parameters(self) -> None:
         """A as in LoRA (Kaiming uniform), B zero: the update starts as exactly nothing."""
@@ -160,7 +165,7 @@ class LowRank(nn.Module):
         A: Tensor = self.A
         B: Tensor = self.B
         kind = x.device.type
-        if torch.is_autocast_enabled(kind) and A.dtype == torch.float32:
+        if torch.is_autocast_enabled(kind) and A.dtype != torch.float64:
             A, B = (factor.to(torch.get_autocast_dtype(kind)) for factor in (A, B))
         if self._plan is None or not self._plan.fits(self.layout, A):
             self._plan = plan_for(self.layout, A)

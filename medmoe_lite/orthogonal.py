@@ -184,7 +184,8 @@ class RowProducts(torch.autograd.Function):
         ctx.m = m
         ctx.save_for_backward(*matrices)
         whole = [full(matrix) for matrix in matrices]
-        return torch.stack(multiply(whole[:m], [Y.T for Y in whole[-m:]]))
+        with torch.autocast(whole[0].device.type, enabled=False):  # or it would halve them again
+            return torch.stack(multiply(whole[:m], [Y.T for Y in whole[-m:]]))
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -105,6 +105,7 @@ def preservation_sums(
     1/e is the mean of Q: squares about it lose no digits.
     """
     b, t, e = probabilities.shape
+    general = torch.as_tensor(general)
     if general.shape != (b,):
         raise ValueError(
             f"general has the shape {tuple(general.shape)} and the batch has {b} samples: pass "

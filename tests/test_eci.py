@@ -166,5 +166,10 @@ def test_errors_say_what_to_type():
         pool(states(), MASK[:, :6])
     with pytest.raises(ValueError, match="no such labels: \\['perhaps'\\]"):
         EciHead(WIDTH, ["yes", "no"]).class_ids(["perhaps"])
+    for wrong in ([0, 2], torch.tensor([0, -1])):
+        with pytest.raises(ValueError, match="type numbers from 0 to 1, or -100"):
+            EciHead(WIDTH, ["yes", "no"]).class_ids(wrong)
+    small = torch.tensor([1, -100], dtype=torch.int32)
+    assert EciHead(WIDTH, ["yes", "no"]).class_ids(small).dtype == torch.long
     with pytest.raises(ValueError, match="needs a query"):
         pool(states(), MASK, "attention")

@@ -1,5 +1,8 @@
 """The hand-written backward passes: what they keep, how many operations they are."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -287,3 +290,33 @@ def test_averaged_factors_need_equal_ranks():
     lowrank, x = pair(LAYOUTS["ranks"])
     with pytest.raises(ValueError, match="leave expert_ranks out, or type merge='product'"):
         lowrank.averaged(x, torch.ones(2, 1, 3).double())
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_makes_its_own_views(way):
+    lowrank, x = pair(LAYOUTS["shared"], path="sparse")
+    with torch.no_grad():
+        lowrank(x[:1, :1], torch.tensor([[[0.5, 0.0, 0.5, 0.0]]]).double())
+    assert lowrank._plan.views  # by address: of no use where the memory is another
+    assert way(lowrank)._plan is None
+
+
+@pytest.mark.parametrize("path", ["stacked", "sparse"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_half_factors_follow_an_autocast_of_the_other_kind(layout, path):
+    lowrank, x = pair(LAYOUTS[layout], path=path, dtype=torch.bfloat16)
+    weights = torch.rand(*x.shape[:-1], LAYOUTS[layout].num_routed)
+    with torch.autocast("cpu", torch.float16):
+        update = lowrank(x, weights)
+        assert update.dtype == torch.float16
+    update.float().sum().backward()
+    assert torch.isfinite(lowrank.A.grad).all()
+
+
+def test_it_compiles_also_for_a_length_that_is_not_known():
+    lowrank, x = pair(LAYOUTS["shared"], dtype=torch.float32)
+    compiled = torch.compile(lowrank, backend="eager", dynamic=True)
+    weights = torch.rand(*x.shape[:-1], 4)
+    assert torch.equal(compiled(x, weights), lowrank(x, weights))
+    compiled(x, weights).sum().backward()
+    assert lowrank.B.grad is not None

@@ -298,6 +298,39 @@ def test_a_copied_model_has_its_own_state():
     assert states[0].isdisjoint(states[1])
 
 
+def test_a_model_can_be_copied_between_forward_and_step():
+    model = tiny().train()
+    model(input_ids=IDS, labels=IDS).loss.backward()
+    twin = copy.deepcopy(model)
+    assert torch.equal(logits(twin.eval()), logits(model.eval()))
+
+
+@pytest.mark.parametrize("name", ["default", "typo"])
+def test_merging_a_named_adapter_is_refused_before_anything_changes(name):
+    model = tiny()
+    model.add_adapter("constant", small(num_experts=0, shared_experts=1))
+    model.set_adapter("constant")
+    shake(model, seed=5, only="constant")
+    expected = logits(model)
+    for merge in (model.merge_and_unload, model.merge_adapter):
+        with pytest.raises(ValueError, match=r"drop_noise|type one of \['default', 'constant'\]"):
+            merge(adapter_names=[name])
+        assert torch.equal(logits(model), expected)
+
+
+def test_a_hook_on_all_modules_sees_what_the_base_layer_returned():
+    model, kept = tiny(), {}
+    layer = next(m for m in model.modules() if isinstance(m, MoLoraLayer))
+    everywhere = torch.nn.modules.module
+    hook = everywhere.register_module_forward_hook(lambda m, x, y: kept.update({m: (x, y)}))
+    try:
+        logits(model)
+    finally:
+        hook.remove()
+    x, y = kept[layer.base_layer]
+    assert torch.equal(layer.base_layer(*x), y)
+
+
 def test_a_half_precision_base_keeps_its_router_in_float32():
     model = get_peft_model(tiny_base(dtype=torch.bfloat16), small(), autocast_adapter_dtype=False)
     gates = [m for m in model.modules() if isinstance(m, TokenGate)]

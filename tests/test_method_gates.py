@@ -413,6 +413,9 @@ def test_the_task_reaches_the_gate_whichever_way_it_is_told():
     with torch.no_grad():
         assert torch.equal(model.base_model(input_ids=IDS, task_ids=TASKS).logits, expected)
         assert torch.equal(model.get_base_model()(IDS, task_ids=TASKS).logits, expected)
+    assert torch.equal(logits(model, task_ids=TASKS.tolist()), expected)
+    with pytest.raises(ValueError, match=r"give one number a sequence, shape \(2,\)"):
+        logits(model, task_ids=1)
     with routing_context(model, task_ids=[2, 0]):
         assert torch.equal(logits(model), expected)
         assert not torch.equal(logits(model, task_ids=TASKS.flip(0)), expected)  # the call wins

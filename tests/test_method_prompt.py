@@ -143,6 +143,8 @@ def test_a_cache_without_a_decision_is_refused(model):
 
 
 def test_other_wrong_calls_say_what_to_type(model):
+    as_lists = logits(model, prompt_mask=PROMPT.tolist())
+    assert torch.equal(as_lists, logits(model, prompt_mask=PROMPT))
     for wrong in (PROMPT[:1], torch.ones(2, 8), PROMPT[0]):
         with pytest.raises(ValueError, match=r"prompt_mask has shape .* for 2 sentences of 7"):
             logits(model, prompt_mask=wrong)

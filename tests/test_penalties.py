@@ -306,6 +306,14 @@ def test_batched_as_on_a_gpu_it_is_the_same_in_as_many_operations_for_any_depth(
     assert found[True, 2][2] == found[True, 6][2] <= 50 * 3, "three shapes"
 
 
+@pytest.mark.parametrize("kind", ["l1", "cosine", "delta"])
+def test_autocast_does_not_halve_the_penalty(kind):
+    model = two_adapters()
+    expected = orthogonal_penalty(model, kind=kind)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(orthogonal_penalty(model, kind=kind), expected)
+
+
 def test_a_term_follows_the_weights():
     model = two_adapters()
     term = orthogonal_term(model)

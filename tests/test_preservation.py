@@ -98,6 +98,8 @@ def test_wrong_calls_say_what_to_type():
     model(input_ids=IDS)
     with pytest.raises(ValueError, match="the batch has 2 samples"):
         preservation_loss(model, torch.tensor([True]))
+    with pytest.raises(ValueError, match="the batch has 2 samples"):
+        preservation_loss(model, [True])
     with pytest.raises(ValueError, match="type a number between 0 and 1"):
         preservation_loss(model, GENERAL, delta=1.0)
 

@@ -48,11 +48,9 @@ def read(
     """
     rows, columns = input_shape(args, kwargs)
     prompt = kwargs.get("prompt_mask")
-    if prompt is None:
-        prompt = repeated(given.prompt, rows)
+    prompt = torch.as_tensor(prompt) if prompt is not None else repeated(given.prompt, rows)
     tasks = kwargs.get(TASKS, kwargs.get("task_ids"))
-    if tasks is None:
-        tasks = repeated(given.task_ids, rows)
+    tasks = torch.as_tensor(tasks) if tasks is not None else repeated(given.task_ids, rows)
     if goes_on:
         prompt = None
     if prompt is not None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+from torch.nn.modules import module as everywhere
 
 from ..gates import Routing, TokenGate
 from ..layout import Layout
@@ -96,7 +97,8 @@ class MoLoraLayer(nn.Module, BaseTunerLayer):
         if self.disable_adapters:
             return result
         dtype = result.dtype
-        if self.base_layer._forward_hooks:  # a hook may have kept it, and it is written over
+        if self.base_layer._forward_hooks or everywhere._global_forward_hooks:
+            # A hook may have kept it, and it is written over.
             result = result.clone()
         for adapter in self.active_adapters:
             if adapter in self.molora_experts and adapter not in self.merged_adapters:

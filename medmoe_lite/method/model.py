@@ -91,7 +91,24 @@ class MoLoraModel(BaseTuner):
             if cast(MoLoraConfig, self.peft_config[adapter]).has_routed:
                 raise ValueError(NO_SINGLE_WEIGHT.format(adapter=adapter))
 
+    def _check_named(self, names: list[str] | None) -> None:
+        """Refuse before anything is merged; PEFT itself looks at the active adapters only."""
+        for name in names or ():
+            if name not in self.peft_config:
+                raise ValueError(
+                    f"no adapter named {name!r} to merge: type one of {list(self.peft_config)}"
+                )
+            if cast(MoLoraConfig, self.peft_config[name]).has_routed:
+                raise ValueError(NO_SINGLE_WEIGHT.format(adapter=name))
+
+    def merge_adapter(
+        self, adapter_names: list[str] | None = None, safe_merge: bool = False
+    ) -> None:
+        self._check_named(adapter_names)
+        super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)
+
     def _unload_and_optionally_merge(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        self._check_named(kwargs.get("adapter_names"))
         found = states(self.model)
         model: Any = super()._unload_and_optionally_merge(*args, **kwargs)  # type: ignore[func-returns-value]
         for module in model.modules():

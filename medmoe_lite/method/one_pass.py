@@ -64,6 +64,17 @@ class RoutingState:
         self.stash: dict[tuple[str, str], Stashed] = {}
         self.listeners: list[Listener] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copied or saved model does not take along the last pass, whose tensors have a graph."""
+        passing: dict[str, Any] = {
+            "mask": None,
+            "past": 0,
+            "context": Context(),
+            "decisions": {},
+            "stash": {},
+        }
+        return {**vars(self), **passing}
+
     def begin(
         self, module: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:

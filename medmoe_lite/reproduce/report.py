@@ -16,7 +16,7 @@ from ..train.files import write_text
 from .figures import close, draw, to_bytes
 from .tables import arms_table, effects_table
 from .verdict import CONTRADICTED, HOLDS, NOT_TESTABLE, NOT_VISIBLE, VERDICTS
-from .words import words_for
+from .words import count, words_for
 
 MEANING = {
     HOLDS: "seen as expected: beyond chance, and at least as large as the margin",
@@ -107,7 +107,7 @@ def _intro(summary: Mapping[str, Any]) -> str:
     seeds = summary["seeds"]
     meanings = "".join(f"<dt>{_chip(v)}</dt><dd>{escape(MEANING[v])}.</dd>" for v in VERDICTS)
     return (
-        f"<p>{len(summary['claims'])} claims, {len(seeds)} seeds "
+        f"<p>{count(len(summary['claims']), 'claim')}, {count(len(seeds), 'seed')} "
         f"({escape(', '.join(map(str, seeds)))}), about {summary['cpu_minutes_per_seed']} minutes "
         f"of one thread a seed. Commit {escape(stamp.get('commit') or 'unknown')}, "
         f"{escape(stamp.get('time', ''))}.</p>"

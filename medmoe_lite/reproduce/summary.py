@@ -17,6 +17,7 @@ from typing import Any
 
 from ..measure.stats import over_seeds
 from .claim import Claim
+from .folder import digest_of
 from .verdict import Found, Runs, decide, judge, seeds_of
 
 
@@ -48,6 +49,7 @@ def summarize(
         "format": 1,
         "size": size,
         "base": base,
+        "weights": digest_of(base),
         "seeds": list(seeds),
         "stamp": dict(stamp),
         "cpu_minutes_per_seed": round(sum(done) / 60, 1),

@@ -46,3 +46,12 @@ def words_for(measure: str) -> str:
     prefix, _, name = measure.rpartition(".")
     told = WORDS.get(name, name.replace("_", " "))
     return f"{told} ({BEFORE.get(prefix, prefix)})" if prefix else told
+
+
+def count(number: int, word: str) -> str:
+    """A number and its noun.
+
+    >>> count(1, "claim"), count(5, "seed")
+    ('1 claim', '5 seeds')
+    """
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
