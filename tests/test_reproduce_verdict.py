@@ -133,6 +133,8 @@ def test_a_null_says_whether_it_was_well_measured():
     assert "more seeds" in nuance(0.0, -0.2, 0.2, 0.05)
     assert "below 0.05" in nuance(0.04, 0.01, 0.07, 0.05)
     assert nuance(0.2, 0.1, 0.3, 0.05) == ""
+    assert "worse by 0.05" in nuance(0.1, -0.01, 0.2, 0.05, "no less")
+    assert "more seeds" in nuance(0.0, -0.2, 0.2, 0.05, "no less")
 
 
 @pytest.fixture

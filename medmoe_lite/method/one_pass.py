@@ -9,7 +9,9 @@ A gate that decides once a sequence decides with the prompt. The decision is kep
 keys and values: a pass that goes on with that cache uses it, and it is forgotten with the cache.
 
 Gradient checkpointing runs layers a second time inside the backward pass. Such a repetition must
-not be counted again, and must see the same open or closed experts as the first time.
+not be counted again, and must see the same open or closed experts as the first time. Only the
+last pass is remembered: with checkpointing and a gate that decides once a sequence, run the
+backward pass of one batch before the forward pass of the next.
 """
 
 from __future__ import annotations

@@ -78,13 +78,15 @@ def judge(mean: float, low: float, high: float, expect: str, margin: float) -> s
     return CONTRADICTED if beside and abs(mean) >= margin else NOT_VISIBLE
 
 
-def nuance(mean: float, low: float, high: float, margin: float) -> str:
+def nuance(mean: float, low: float, high: float, margin: float, expect: str = "more") -> str:
     """What an interval says beyond its verdict.
 
     >>> nuance(0.01, -0.02, 0.04, margin=0.05)
     'a difference of 0.05 or more is excluded'
     """
     beside = low > 0 or high < 0
+    if expect == "no less" and low > -margin:
+        return f"worse by {margin:g} or more is excluded"
     if -margin < low and high < margin:
         small = f"a difference of {margin:g} or more is excluded"
         return f"there is a difference, but {small}" if beside else small
@@ -128,7 +130,7 @@ def measure_effect(effect: Effect, runs: Runs, seeds: Sequence[int]) -> Found:
     spread = paired_over_seeds(ours, other)
     numbers = (spread.mean, spread.low, spread.high)
     said = judge(*numbers, effect.expect, effect.margin)
-    return Found(effect, values, *numbers, said, nuance(*numbers, effect.margin))
+    return Found(effect, values, *numbers, said, nuance(*numbers, effect.margin, effect.expect))
 
 
 def failed(condition: Condition, runs: Runs, seeds: Sequence[int]) -> str:

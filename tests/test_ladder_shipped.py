@@ -1,0 +1,39 @@
+"""The shipped part of the ladder: measured on the shipped base, over at least five seeds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from medmoe_lite.bases.checksums import base_digest
+from medmoe_lite.measure.stats import over_seeds
+from medmoe_lite.paths import data_dir
+from medmoe_lite.reproduce.verdict import VERDICTS
+
+
+@pytest.fixture(scope="module")
+def ladder():
+    file = data_dir() / "recorded" / "nano" / "ladder.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_it_belongs_to_the_shipped_base_and_says_when_and_with_what(ladder):
+    assert ladder["size"] == "full"
+    assert base_digest(ladder["base"]).startswith(ladder["weights"])
+    assert {"commit", "time", "torch", "transformers", "peft"} <= set(ladder["stamp"])
+
+
+def test_each_claim_has_five_seeds_and_a_verdict(ladder):
+    assert ladder["claims"]
+    assert ladder["failures"] == {}
+    for claim in ladder["claims"].values():
+        assert len(claim["seeds"]) >= 5
+        assert claim["verdict"] in VERDICTS
+
+
+def test_the_means_can_be_computed_again_from_the_seeds(ladder):
+    for claim in ladder["claims"].values():
+        for effect in claim["effects"]:
+            again = over_seeds(effect["values"])
+            assert effect["mean"] == pytest.approx(again.mean, abs=1e-4)
