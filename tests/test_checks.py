@@ -9,14 +9,14 @@ import medmoe_lite.lab as lab
 from medmoe_lite.lab import checks
 
 NOTEBOOKS = sorted(
-    found.name.removeprefix("checks")
+    found.name.removeprefix("nb")
     for found in pkgutil.iter_modules(lab.__path__)
-    if found.name.removeprefix("checks").isdigit()
+    if found.name.removeprefix("nb").isdigit()
 )
 EXERCISES = [
     exercise
     for number in NOTEBOOKS
-    for exercise in importlib.import_module(f"medmoe_lite.lab.checks{number}").BANK
+    for exercise in importlib.import_module(f"medmoe_lite.lab.nb{number}.checks").BANK
 ]
 MUTANTS = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mutants]
 

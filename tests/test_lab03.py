@@ -11,10 +11,10 @@ from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from medmoe_lite import MoLoraConfig
-from medmoe_lite.lab import break03, claims03, mix03, molora, plots, plots03, usage
-from medmoe_lite.lab.cost03 import multiply_adds
-from medmoe_lite.lab.parity03 import into_package, spread_b
-from medmoe_lite.lab.task03 import Label, task_layer
+from medmoe_lite.lab import molora, nb03, plots, usage
+from medmoe_lite.lab.nb03.cost import multiply_adds
+from medmoe_lite.lab.nb03.parity import into_package, spread_b
+from medmoe_lite.lab.nb03.task import Label, task_layer
 from medmoe_lite.lab.watch import places, watch
 
 
@@ -91,9 +91,9 @@ def test_total_variation_is_the_weight_that_would_have_to_move():
 
 
 def test_training_and_test_items_share_no_prompt():
-    train, held = mix03.training_items(n=120), mix03.held_items(n=30)
-    assert list(train) == list(held) == list(mix03.FAMILIES)
-    for name in mix03.FAMILIES:
+    train, held = nb03.mix.training_items(n=120), nb03.mix.held_items(n=30)
+    assert list(train) == list(held) == list(nb03.mix.FAMILIES)
+    for name in nb03.mix.FAMILIES:
         seen = {(item.prompt, item.style) for item in train[name]}
         assert not any((item.prompt, item.style) in seen for item in held[name]), name
 
@@ -117,15 +117,15 @@ def batches(steps=4):
     return [{"input_ids": i, "labels": i, "attention_mask": torch.ones_like(i)} for i in ids]
 
 
-@pytest.mark.parametrize("run", ["healthy", *break03.SICK])
+@pytest.mark.parametrize("run", ["healthy", *nb03.failure.SICK])
 def test_each_sick_router_shows_its_own_mark(base, run):
-    read = break03.examine(base, run, batches())
-    cause = break03.SICK.get(run)
-    learns = cause not in break03.CAUSES[:2]
+    read = nb03.failure.examine(base, run, batches())
+    cause = nb03.failure.SICK.get(run)
+    learns = cause not in nb03.failure.CAUSES[:2]
     assert (max(read.gradients) > 1e-6) == learns
     assert read.gradients[0] < 1e-6  # B is zero in the first step
-    assert set(read.open_experts) == {1.0 if cause == break03.CAUSES[1] else 2.0}
-    assert (max(read.sums) < 0.99) == (cause == break03.CAUSES[2])
+    assert set(read.open_experts) == {1.0 if cause == nb03.failure.CAUSES[1] else 2.0}
+    assert (max(read.sums) < 0.99) == (cause == nb03.failure.CAUSES[2])
 
 
 def test_costs_are_those_of_the_formula():
@@ -137,7 +137,7 @@ def test_costs_are_those_of_the_formula():
 
 def run_of(arm, seed, after=0.3, exact=0.5):
     row = {"bits": 0.1, "bits_shuffled": 0.01, "last_bits": 0.2, "last_bits_shuffled": 0.02}
-    families = dict.fromkeys(mix03.FAMILIES, exact + 0.01 * seed)
+    families = dict.fromkeys(nb03.mix.FAMILIES, exact + 0.01 * seed)
     found = {"arm": arm, "seed": seed, "base": 0, "exact": families, "learning": 100}
     if arm == "molora":
         found |= {"start": row, "trained": row | {"bits": after + 0.01 * seed, "last_bits": 0.4}}
@@ -150,17 +150,17 @@ def runs(**options):
 
 
 def test_claims_are_written_from_the_numbers():
-    rows = claims03.verdicts(runs())
+    rows = nb03.claims.verdicts(runs())
     assert len(rows) == 5
     assert "no difference can be seen" in rows[2].seen
-    assert "0.31 bits" in claims03.settled(runs())
-    assert claims03.gap([1.0, 1.1, 1.2], [0.0, 0.12, 0.21]).endswith("more")
-    assert claims03.gap([0.0, 0.12, 0.21], [1.0, 1.1, 1.2]).endswith("less")
+    assert "0.31 bits" in nb03.claims.settled(runs())
+    assert nb03.claims.gap([1.0, 1.1, 1.2], [0.0, 0.12, 0.21]).endswith("more")
+    assert nb03.claims.gap([0.0, 0.12, 0.21], [1.0, 1.1, 1.2]).endswith("less")
 
 
 def test_recording_goes_on_where_it_stopped(tmp_path, monkeypatch):
     pytest.importorskip("medmoe_lite.lab.record")
-    from medmoe_lite.lab import record03
+    from medmoe_lite.lab.nb03 import record
 
     done = []
 
@@ -174,12 +174,12 @@ def test_recording_goes_on_where_it_stopped(tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             return {"exact": {}}
 
-    monkeypatch.setattr(record03, "Bench", Bench)
+    monkeypatch.setattr(record, "Bench", Bench)
     file = tmp_path / "03_routing.json"
     with pytest.raises(KeyboardInterrupt):
-        record03.record(["nano"], 2, 7, file)
+        record.record(["nano"], 2, 7, file)
     assert len(json.loads(file.read_text())["runs"]) == 5
-    record03.record(["nano"], 2, 7, file)
+    record.record(["nano"], 2, 7, file)
     found = json.loads(file.read_text())
     assert len(found["runs"]) == 8
     assert found["settings"]["steps"] == 7
@@ -188,14 +188,14 @@ def test_recording_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 def test_pictures_say_in_words_what_they_show():
     weights = molora.top_k_weights(torch.randn(6, 8), 2)
-    figure, text = plots03.sentence(weights, list("abcdef"), "Layer 0")
+    figure, text = nb03.plots.sentence(weights, list("abcdef"), "Layer 0")
     assert "2 experts are open" in text
     assert "sum to 1.00" in text
     with pytest.raises(ValueError, match="fit"):
-        plots03.sentence(torch.zeros(41, 8), ["a"] * 41, "too long")
-    other, told = plots03.levels({"g": {"chance": [0.1, 0.3]}}, "Bits", "bits")
+        nb03.plots.sentence(torch.zeros(41, 8), ["a"] * 41, "too long")
+    other, told = nb03.plots.levels({"g": {"chance": [0.1, 0.3]}}, "Bits", "bits")
     assert "g 0.200" in told
-    dials, marks = plots03.dials({"run P": break03.Readings([0, 1], [0.5], [2])})
+    dials, marks = nb03.plots.dials({"run P": nb03.failure.Readings([0, 1], [0.5], [2])})
     assert "gradient some" in marks
     for drawn in (figure, other, dials):
         assert drawn.get_facecolor()[:3] == pytest.approx(

@@ -10,7 +10,7 @@ from torch import nn
 
 from medmoe_lite.course import build
 from medmoe_lite.course.source import solution_text
-from medmoe_lite.lab import break01, lora, ranks, teach
+from medmoe_lite.lab import lora, nb01, ranks, teach
 
 TARGETS = ("q_proj", "down_proj")
 
@@ -119,7 +119,9 @@ def test_updates_have_the_rank_they_should(tiny):
 def test_the_sick_runs_have_their_disease(tiny):
     probe = {"input_ids": torch.arange(12).view(2, 6), "labels": torch.arange(12).view(2, 6)}
     start = tiny(**probe).loss.item()
-    causes = {run: break01.infect(copy.deepcopy(tiny), run) for run in ("well", *break01.SICK)}
+    causes = {
+        run: nb01.failure.infect(copy.deepcopy(tiny), run) for run in ("well", *nb01.failure.SICK)
+    }
     loss = {run: model(**probe).loss for run, model in causes.items()}
     assert loss["well"].item() == pytest.approx(start)
     assert loss["run P"].item() == pytest.approx(start)

@@ -21,9 +21,9 @@ def home(tmp_path, monkeypatch):
 
 
 QUIZZES = sorted(
-    found.name.removeprefix("quiz")
+    found.name.removeprefix("nb")
     for found in pkgutil.iter_modules(lab.__path__)
-    if found.name.removeprefix("quiz").isdigit()
+    if found.name.removeprefix("nb").isdigit()
 )
 
 

@@ -5,12 +5,13 @@ import torch
 from torch import nn
 
 from medmoe_lite.doctor import Check
-from medmoe_lite.lab import machine00, plots00, quiz00, start00
+from medmoe_lite.lab import nb00
+from medmoe_lite.lab.nb00 import quiz
 from medmoe_lite.lab.quiz import as_html
 
 
 def question(key):
-    return next(q for q in quiz00.QUIZ if q.key == key)
+    return next(q for q in quiz.QUIZ if q.key == key)
 
 
 def right_choice(key):
@@ -39,7 +40,7 @@ def stored_bytes(weights):
 def test_nf4_bytes_are_what_bitsandbytes_stores():
     weights = torch.randn(256, 64 * 256)
     per_weight = stored_bytes(weights) / weights.numel()
-    assert start00.bytes_per_parameter("nf4") == pytest.approx(per_weight, rel=1e-6)
+    assert nb00.start.bytes_per_parameter("nf4") == pytest.approx(per_weight, rel=1e-6)
     assert round(8 * per_weight, 3) == question("0.q3").number
     assert right_choice("0.q3") == str(question("0.q3").number)
 
@@ -47,7 +48,7 @@ def test_nf4_bytes_are_what_bitsandbytes_stores():
 def test_other_bytes_are_what_torch_stores():
     for kind in ("float32", "bfloat16"):
         stored = torch.zeros(1, dtype=getattr(torch, kind)).element_size()
-        assert start00.bytes_per_parameter(kind) == stored
+        assert nb00.start.bytes_per_parameter(kind) == stored
 
 
 def tuned():
@@ -74,7 +75,7 @@ def tuned():
 def test_without_adapter_is_the_base_and_comes_back():
     model, ids = tuned(), torch.arange(6)[None]
     on = model(ids).logits
-    off = start00.without_adapter(model, lambda: model(ids).logits)
+    off = nb00.start.without_adapter(model, lambda: model(ids).logits)
     assert torch.equal(model(ids).logits, on)
     assert not torch.allclose(on, off)
     assert torch.equal(off, model.unload()(ids).logits)
@@ -84,7 +85,7 @@ def test_count_equals_that_of_the_method():
     model = tuned()
     learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
     layers = [m for m in model.modules() if hasattr(m, "base_layer")]
-    counted = sum(start00.lora_parameters(m.in_features, m.out_features, 4) for m in layers)
+    counted = sum(nb00.start.lora_parameters(m.in_features, m.out_features, 4) for m in layers)
     assert learning == counted
 
 
@@ -93,28 +94,28 @@ def test_the_doctor_shows_no_folder(capsys):
         Check("disk", "ok", "9 GB free in /home/ada/runs"),
         Check("data", "fail", r"C:\Users\ada\kit\data is empty", "type `git checkout -- data`"),
     ]
-    assert not machine00.doctor(found)
+    assert not nb00.machine.doctor(found)
     shown = capsys.readouterr().out
     assert "…/runs" in shown
     assert "…/data" in shown
     assert "ada" not in shown
-    assert machine00.doctor(found[:1])
+    assert nb00.machine.doctor(found[:1])
 
 
 def test_tracks(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDMOE_HOME", str(tmp_path))
-    machine00.pick_track("laptop")
+    nb00.machine.pick_track("laptop")
     assert "laptop" in (tmp_path / "progress.json").read_text()
     assert "GPU" in capsys.readouterr().out
     with pytest.raises(ValueError, match="laptop, GPU, class"):
-        machine00.pick_track("phone")
+        nb00.machine.pick_track("phone")
 
 
 PART = {"weights": 2.0, "adapters": 0.1, "gradients": 0.1, "optimiser": 0.2}
 FIGURES = {
-    "idea": lambda: plots00.idea(),
-    "on_off": lambda: plots00.on_off({"new": (0.0, 0.9), "old": (1.0, 0.5)}),
-    "memory": lambda: plots00.memory_panels({"m": {"LoRA": PART}}, {"m": "GiB"}, card=24),
+    "idea": lambda: nb00.plots.idea(),
+    "on_off": lambda: nb00.plots.on_off({"new": (0.0, 0.9), "old": (1.0, 0.5)}),
+    "memory": lambda: nb00.plots.memory_panels({"m": {"LoRA": PART}}, {"m": "GiB"}, card=24),
 }
 
 
@@ -133,6 +134,6 @@ def test_numbers_of_figures_are_in_their_words():
 
 
 def test_the_quiz_can_be_read_without_a_kernel():
-    page = as_html(quiz00.QUIZ)
-    assert 3 <= len(quiz00.QUIZ) <= 6
-    assert page.count("<details>") == len(quiz00.QUIZ)
+    page = as_html(quiz.QUIZ)
+    assert 3 <= len(quiz.QUIZ) <= 6
+    assert page.count("<details>") == len(quiz.QUIZ)

@@ -6,8 +6,8 @@ from torch import nn
 
 from medmoe_lite import MoLoraConfig
 from medmoe_lite.gates import route
+from medmoe_lite.lab.nb03.quiz import QUIZ
 from medmoe_lite.lab.quiz import questions
-from medmoe_lite.lab.quiz03 import QUIZ
 
 
 def test_the_quiz_is_found_and_keys_are_its_own():

@@ -2,7 +2,7 @@
 
 A check never raises. It says one of four things: not attempted yet, right, not yet (with the
 mistake and the number that shows it), or that the code itself stopped with an error. Each
-notebook has its bank, `checks01.py`, `checks03.py`, ...: a list of `Exercise`. A test function
+notebook has its bank, `nb01/checks.py`, ...: a list of `Exercise`. A test function
 of the bank gets the learner's object and returns `right(...)`, `wrong(...)` or `not_attempted()`.
 
 Later cells never depend on an unsolved exercise: `use("1.2", mine)` returns the learner's
@@ -78,7 +78,7 @@ def exercise(key: str) -> Exercise:
     """
     number = key.split(".")[0].zfill(2)
     try:
-        bank = importlib.import_module(f"medmoe_lite.lab.checks{number}").BANK
+        bank = importlib.import_module(f"medmoe_lite.lab.nb{number}.checks").BANK
     except ModuleNotFoundError:
         bank = ()
     for found in bank:

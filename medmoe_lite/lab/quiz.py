@@ -1,8 +1,8 @@
 """Questions with explained answers: `quiz("01")`.
 
-The items of a notebook are data, in `quiz01.py`, `quiz03.py`, ... Without widgets (a page on the
-web, a notebook that is not running) the same questions can be read, answers folded away.
-Numeric answers are computed by the tests, not trusted.
+The items of a notebook are data, in `nb01/quiz.py` and its like. Without widgets (a page on the
+web, a notebook that is not running) the same questions can be read, answers folded away. Numeric
+answers are computed by the tests, not trusted.
 """
 
 import importlib
@@ -40,7 +40,7 @@ class Question:
 
 def questions(notebook: str) -> tuple[Question, ...]:
     """The quiz of a notebook, such as "01"."""
-    return importlib.import_module(f"medmoe_lite.lab.quiz{notebook}").QUIZ
+    return importlib.import_module(f"medmoe_lite.lab.nb{notebook}.quiz").QUIZ
 
 
 def answer(question: Question, text: str) -> str:

@@ -1,6 +1,6 @@
 """Record what notebooks quote: `python -m medmoe_lite.lab.record 01 [--seeds 5] [--steps N]`.
 
-Dispatches to `record01`, `record03`, ...: each has `arms(...)`, runs one (arm, seed) after the
+Dispatches to `nb01/record.py` and its like: each has `arms(...)`, runs one (arm, seed) after the
 other on one thread and writes `data/recorded/NN_*.json` after each, so that a stopped recording
 goes on where it was.
 """
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     from medmoe_lite.paths import data_dir
 
     torch.set_num_threads(1)
-    module = importlib.import_module(f"medmoe_lite.lab.record{options.notebook}")
+    module = importlib.import_module(f"medmoe_lite.lab.nb{options.notebook}.record")
     module.main(options.seeds, options.steps, options.out or data_dir() / "recorded")
     return 0
 

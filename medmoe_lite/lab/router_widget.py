@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from medmoe_lite.lab import plots03
+from medmoe_lite.lab import nb03
 from medmoe_lite.lab.watch import places, read_sentence
 from medmoe_lite.lab.widgets import explorer
 
@@ -16,7 +16,7 @@ def draw_sentence(model: Any, tokenizer: Any, text: str, layer: int, module: str
     pieces, seen = read_sentence(model, tokenizer, text)
     if (layer, module) not in seen:
         raise ValueError(f"Layer {layer} has no router at {module}. Choose another one.")
-    return plots03.sentence(seen[layer, module], pieces, f"Layer {layer}, {module}")
+    return nb03.plots.sentence(seen[layer, module], pieces, f"Layer {layer}, {module}")
 
 
 def router_explorer(model: Any, tokenizer: Any, text: str, layer: int | None = None) -> None:

@@ -41,9 +41,9 @@ predict(
 # **gate** opens and closes them.
 
 # %% id="idea" tags=["keep-output"]
-from medmoe_lite.lab import plots00
+from medmoe_lite.lab import nb00
 
-show(plots00.idea())
+show(nb00.plots.idea())
 
 # %% [markdown] id="papers"
 # Each colour has one meaning in the whole course. Four papers differ only in which columns there
@@ -63,7 +63,7 @@ show(plots00.idea())
 # what to type. In a terminal the same table is `medmoe doctor`.
 
 # %% id="doctor" tags=["nbval-ignore-output"]
-from medmoe_lite.lab.machine00 import doctor
+from medmoe_lite.lab.nb00.machine import doctor
 
 ready = doctor()
 
@@ -240,7 +240,7 @@ reveal("0.A", "nothing is left: every number equals the base's, bit for bit")
 # what about the things the base knew before? We ask all of it, with the adapter off and on.
 
 # %% id="cost"
-from medmoe_lite.lab.record00 import ask_all, suites
+from medmoe_lite.lab.nb00.record import ask_all, suites
 
 items = suites()
 off = without_adapter(model, lambda: ask_all(model, tokenizer, items))
@@ -248,7 +248,7 @@ on = ask_all(model, tokenizer, items)
 
 # %% id="cost-figure" tags=["keep-output"]
 rows = {name: (off[name], on[name]) for name in items}
-show(plots00.on_off(rows, "What the adapter adds, and what it costs (this run)"))
+show(nb00.plots.on_off(rows, "What the adapter adds, and what it costs (this run)"))
 
 # %% [markdown] id="recorded-text"
 # This was one run. The same training was recorded on two bases with five seeds each. What follows
@@ -341,7 +341,7 @@ def bill(config, unit):
 
 # %% id="memory-figure" tags=["keep-output"]
 bills = {"nano": bill(base.config, 2**20), "Qwen1.5-1.8B": bill(QWEN_1_8B, GIB)}
-show(plots00.memory_panels(bills, {"nano": "MiB", "Qwen1.5-1.8B": "GiB"}, card=24))
+show(nb00.plots.memory_panels(bills, {"nano": "MiB", "Qwen1.5-1.8B": "GiB"}, card=24))
 
 # %% id="reveal-memory"
 full = memory(QWEN_1_8B, "full").gib()
@@ -357,7 +357,7 @@ LLAMA_13B = {
     "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "vocab_size": 32000,
     "num_attention_heads": 40, "num_key_value_heads": 40, "tie_word_embeddings": False,
 }
-show(plots00.memory_panels({"Llama-2-13B": bill(LLAMA_13B, GIB)}, {"Llama-2-13B": "GiB"}, card=24))
+show(nb00.plots.memory_panels({"Llama-2-13B": bill(LLAMA_13B, GIB)}, {"Llama-2-13B": "GiB"}, card=24))
 
 # %% [markdown] id="thirteen-text"
 # In 16 bits the frozen weights alone fill the card. In four bits two thirds of it are free for
@@ -369,7 +369,7 @@ show(plots00.memory_panels({"Llama-2-13B": bill(LLAMA_13B, GIB)}, {"Llama-2-13B"
 # One code, three doors. You can change your mind at any time.
 
 # %% id="pick"
-from medmoe_lite.lab.machine00 import pick_track
+from medmoe_lite.lab.nb00.machine import pick_track
 
 pick_track()
 

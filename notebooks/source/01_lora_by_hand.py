@@ -50,7 +50,7 @@ import torch
 from torch import nn
 
 from medmoe_lite import load_base
-from medmoe_lite.lab import about, break01, lora, ranks, teach
+from medmoe_lite.lab import about, lora, nb01, ranks, teach
 from medmoe_lite.lab.claims import Claim, claims
 from medmoe_lite.lab.recorded import by_arm, paired, recorded, spread
 
@@ -391,18 +391,18 @@ explorer(draw, controls)
 
 # %% id="sick-runs"
 patients = {}
-for run in ("healthy", *break01.SICK):
+for run in ("healthy", *nb01.failure.SICK):
     torch.manual_seed(0)
-    sick = break01.infect(copy.deepcopy(base), run)
-    patients[run] = break01.watch(sick, tokenizer, facts, batches[:16])
+    sick = nb01.failure.infect(copy.deepcopy(base), run)
+    patients[run] = nb01.failure.watch(sick, tokenizer, facts, batches[:16])
 
 # %% id="sick-figure" tags=["keep-output"]
 show(plots.curves(range(0, 17, 2), patients, "Three sick runs and a healthy one"))
-for cause in break01.CAUSES:
+for cause in nb01.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% id="ex-diagnosis"
-CAUSES = break01.CAUSES
+CAUSES = nb01.failure.CAUSES
 ### BEGIN SOLUTION
 diagnosis = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]}
 ### END SOLUTION

@@ -55,7 +55,7 @@ import torch
 from torch import nn
 
 from medmoe_lite import load_base
-from medmoe_lite.lab import about, break03, claims03, mix03, plots03, usage
+from medmoe_lite.lab import about, nb03, usage
 from medmoe_lite.lab.claims import claims
 from medmoe_lite.lab.recorded import recorded
 from medmoe_lite.lab.teach import recall
@@ -244,7 +244,7 @@ reveal("3.A", f"{active / whole:.0%}: two experts of eight, and the whole router
 from peft import get_peft_model
 
 from medmoe_lite import MoLoraConfig
-from medmoe_lite.lab.parity03 import into_package, spread_b
+from medmoe_lite.lab.nb03.parity import into_package, spread_b
 
 config = MoLoraConfig(num_experts=8, top_k=2, r=4, lora_alpha=8)
 mine = spread_b(copy.deepcopy(model))
@@ -262,7 +262,7 @@ print("the update changes the output:", moved > 0.01, "| you and the package agr
 # item of each.
 
 # %% id="families"
-train_items, test_items = mix03.training_items(), mix03.held_items()
+train_items, test_items = nb03.mix.training_items(), nb03.mix.held_items()
 for name, items in train_items.items():
     print(f"{name:12}{items[0].prompt[:62]} -> {items[0].answer[:24]}")
 
@@ -271,13 +271,13 @@ before = {name: recall(model, tokenizer, items) for name, items in test_items.it
 start = usage.summary(usage.collect(model, tokenizer, test_items))
 
 # %% id="train"
-batches = mix03.mixed_batches(train_items, tokenizer, steps=200)
-losses = mix03.fit(model, batches, every=40)
+batches = nb03.mix.mixed_batches(train_items, tokenizer, steps=200)
+losses = nb03.mix.fit(model, batches, every=40)
 
 # %% id="after"
 after = {name: recall(model, tokenizer, items) for name, items in test_items.items()}
 chance = {"classify": " (chance 0.33)", "interaction": " (chance 0.50)"}
-for name in mix03.FAMILIES:
+for name in nb03.mix.FAMILIES:
     print(f"{name:12}{about(before[name], 2)} before, {about(after[name], 2)} after", end="")
     print(chance.get(name, ""))
 
@@ -310,7 +310,7 @@ trained = usage.summary(use_after)
 clearest = max(range(len(use_after.places)), key=trained["router_bits"].__getitem__)
 number, module = use_after.places[clearest]
 shares = trained["shares"][clearest]
-show(plots03.families(shares, mix03.FAMILIES, "The router that tells families apart best"))
+show(nb03.plots.families(shares, nb03.mix.FAMILIES, "The router that tells families apart best"))
 
 # %% [markdown] id="bits-text"
 # One number for "different": how many **bits** about the family does it give to know which expert
@@ -342,23 +342,23 @@ print("after training   ", about(trained["last_bits"]), "bits")
 
 # %% id="recorded"
 record = recorded("03_routing")
-runs = claims03.complete(record["runs"])
-levels = claims03.bits(runs)
+runs = nb03.claims.complete(record["runs"])
+levels = nb03.claims.bits(runs)
 for tokens, found in levels.items():
     for level, values in found.items():
-        print(f"{tokens:16}{level:17}{claims03.told(values, 3)} bits, {len(values)} runs")
+        print(f"{tokens:16}{level:17}{nb03.claims.told(values, 3)} bits, {len(values)} runs")
 
 # %% id="recorded-figure" tags=["keep-output"]
-show(plots03.levels(levels, "What an expert tells about the family", "bits, mean of 15 routers"))
+show(nb03.plots.levels(levels, "What an expert tells about the family", "bits, mean of 15 routers"))
 
 # %% id="recorded-gaps"
 for tokens, found in levels.items():
-    change = claims03.gap(found["after training"], found["before training"])
+    change = nb03.claims.gap(found["after training"], found["before training"])
     print(f"{tokens}: after minus before training {change}")
-moved = [100 * run["trained"]["moved"] for run in claims03.arm(runs, "molora")]
-print(f"Two families place {claims03.told(moved, 1)} % of their weight on different experts,")
+moved = [100 * run["trained"]["moved"] for run in nb03.claims.arm(runs, "molora")]
+print(f"Two families place {nb03.claims.told(moved, 1)} % of their weight on different experts,")
 print(f"mean of all pairs of families and 15 routers, over {len(moved)} runs.")
-reveal("3.B", claims03.settled(runs))
+reveal("3.B", nb03.claims.settled(runs))
 
 # %% [markdown] id="dense-text"
 # ## Is a mixture better than one LoRA?
@@ -368,10 +368,10 @@ reveal("3.B", claims03.settled(runs))
 
 # %% id="dense-recorded"
 for arm in ("molora", "lora-total", "lora-active"):
-    scores = [claims03.mean_exact(run) for run in claims03.arm(runs, arm)]
-    print(f"{arm:12} exact match, mean of five families: {claims03.told(scores, 3)}")
-print("molora minus lora-total: ", claims03.compare(runs, "molora", "lora-total"))
-print("molora minus lora-active:", claims03.compare(runs, "molora", "lora-active"))
+    scores = [nb03.claims.mean_exact(run) for run in nb03.claims.arm(runs, arm)]
+    print(f"{arm:12} exact match, mean of five families: {nb03.claims.told(scores, 3)}")
+print("molora minus lora-total: ", nb03.claims.compare(runs, "molora", "lora-total"))
+print("molora minus lora-active:", nb03.claims.compare(runs, "molora", "lora-active"))
 
 # %% [markdown] id="dense-reading"
 # Read it with care. Steps are equal, not the training of each number: an expert learns only from
@@ -386,12 +386,12 @@ print("molora minus lora-active:", claims03.compare(runs, "molora", "lora-active
 
 # %% id="task-recorded"
 for key, words in (("exact", "right label"), ("wrong_label", "label of another family")):
-    scores = [claims03.mean_exact(run, key) for run in claims03.arm(runs, "task")]
-    print(f"by task, {words:24} {claims03.told(scores, 3)}")
-print("by token minus by task, right label:", claims03.compare(runs, "molora", "task"))
+    scores = [nb03.claims.mean_exact(run, key) for run in nb03.claims.arm(runs, "task")]
+    print(f"by task, {words:24} {nb03.claims.told(scores, 3)}")
+print("by token minus by task, right label:", nb03.claims.compare(runs, "molora", "task"))
 
 # %% id="cost"
-from medmoe_lite.lab.cost03 import multiply_adds
+from medmoe_lite.lab.nb03.cost import multiply_adds
 
 for name, sizes in (("nano", (128, 384, 8, 2, 4)), ("Qwen1.5-1.8B", (2048, 5504, 8, 2, 16))):
     print(f"{name}, up_proj, multiply-adds for one token")
@@ -411,12 +411,12 @@ for name, sizes in (("nano", (128, 384, 8, 2, 4)), ("Qwen1.5-1.8B", (2048, 5504,
 # large a gradient reaches the routers. In step 1 it is zero even in health, as $B$ is zero.
 
 # %% id="sick-runs"
-short = mix03.mixed_batches(train_items, tokenizer, steps=10, batch_size=10, seed=1)
-dials = {run: break03.examine(base, run, short) for run in ("healthy", *break03.SICK)}
+short = nb03.mix.mixed_batches(train_items, tokenizer, steps=10, batch_size=10, seed=1)
+dials = {run: nb03.failure.examine(base, run, short) for run in ("healthy", *nb03.failure.SICK)}
 
 # %% id="sick-figure" tags=["keep-output"]
-show(plots03.dials(dials))
-for cause in break03.CAUSES:
+show(nb03.plots.dials(dials))
+for cause in nb03.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
@@ -425,7 +425,7 @@ for cause in break03.CAUSES:
 # and nobody notices.
 
 # %% id="ex-diagnosis"
-CAUSES = break03.CAUSES
+CAUSES = nb03.failure.CAUSES
 ### BEGIN SOLUTION
 diagnosis = {"run P": CAUSES[2], "run Q": CAUSES[1], "run R": CAUSES[0]}
 ### END SOLUTION
@@ -457,7 +457,7 @@ quiz("03")
 # It cannot confirm a result on exams, and nothing here says anything about patients.
 
 # %% id="papers"
-claims(claims03.verdicts(runs))
+claims(nb03.claims.verdicts(runs))
 
 # %% [markdown] id="next"
 # ## Next

@@ -10,7 +10,7 @@ from medmoe_lite.lab import plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from medmoe_lite.lab.break03 import Readings
+    from medmoe_lite.lab.nb03.failure import Readings
 
 LONGEST = 40  # tokens that fit on a picture
 

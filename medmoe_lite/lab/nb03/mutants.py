@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from medmoe_lite.lab.break03 import CAUSES, SICK
 from medmoe_lite.lab.molora import MoLoRALinear, mixture_loop, mixture_stacked, top_k_weights
+from medmoe_lite.lab.nb03.failure import CAUSES, SICK
 
 
 def _wrong_axis(logits, k):

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medmoe_lite.lab.mix03 import FAMILIES, Batch
 from medmoe_lite.lab.molora import MoLoRALinear, top_k_weights
+from medmoe_lite.lab.nb03.mix import FAMILIES, Batch
 
 
 class Label:

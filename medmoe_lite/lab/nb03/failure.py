@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from medmoe_lite.lab.mix03 import Batch, fit
 from medmoe_lite.lab.molora import MoLoRALinear, attach_molora, top_k_weights
+from medmoe_lite.lab.nb03.mix import Batch, fit
 from medmoe_lite.lab.watch import places, watch
 
 CAUSES = (

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from medmoe_lite.lab.break01 import CAUSES, SICK
 from medmoe_lite.lab.lora import LoRALinear, attach_lora, lora_update
+from medmoe_lite.lab.nb01.failure import CAUSES, SICK
 
 
 def _scaled(scale: Any) -> Any:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from medmoe_lite.lab import molora, mutants03
-from medmoe_lite.lab.break03 import CAUSES, SICK, evidence
+from medmoe_lite.lab import molora
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import factor, largest_difference, named_factor, same
-from medmoe_lite.lab.hints03 import HINTS
+from medmoe_lite.lab.nb03.failure import CAUSES, SICK, evidence
+from medmoe_lite.lab.nb03.hints import HINTS
+from medmoe_lite.lab.nb03.mutants import MUTANTS
 
 E, K, R, D_IN, D_OUT = 4, 2, 3, 7, 6  # experts, open, rank of one, widths: all different
 
@@ -367,8 +368,7 @@ def check_diagnosis(diagnosis: Any) -> Verdict:
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:
-    hints, mutants = HINTS[key], mutants03.MUTANTS[key]
-    return Exercise(key, title, test, hints, lambda: reference, mutants)
+    return Exercise(key, title, test, HINTS[key], lambda: reference, MUTANTS[key])
 
 
 BANK = (

@@ -22,10 +22,10 @@ import torch
 
 from medmoe_lite import load_base
 from medmoe_lite.lab.lora import LoRALinear, count_parameters
-from medmoe_lite.lab.mix03 import FAMILIES, fit, held_items, mixed_batches, training_items
 from medmoe_lite.lab.molora import attach_molora
+from medmoe_lite.lab.nb03.mix import FAMILIES, fit, held_items, mixed_batches, training_items
+from medmoe_lite.lab.nb03.task import Label, task_layer
 from medmoe_lite.lab.record import keep_recording
-from medmoe_lite.lab.task03 import Label, task_layer
 from medmoe_lite.lab.teach import recall
 from medmoe_lite.lab.usage import collect, summary
 

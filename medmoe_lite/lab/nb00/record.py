@@ -41,7 +41,7 @@ def one_run(base: str, seed: int, steps: int) -> dict[str, dict[str, float]]:
     from peft import get_peft_model
 
     from medmoe_lite import MoLoraConfig, load_base
-    from medmoe_lite.lab.start00 import without_adapter
+    from medmoe_lite.lab.nb00.start import without_adapter
     from medmoe_lite.lab.teach import new_facts
     from medmoe_lite.train import Stage, run_stage
 

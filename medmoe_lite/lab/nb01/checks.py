@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from medmoe_lite.lab import lora, mutants01
-from medmoe_lite.lab.break01 import CAUSES, SICK, evidence
+from medmoe_lite.lab import lora
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import factor, largest_difference, named_factor, same
-from medmoe_lite.lab.hints01 import HINTS
+from medmoe_lite.lab.nb01.failure import CAUSES, SICK, evidence
+from medmoe_lite.lab.nb01.hints import HINTS
+from medmoe_lite.lab.nb01.mutants import MUTANTS
 
 R, ALPHA = 3, 6.0  # alpha / r = 2; no other plausible scale gives the same factor
 SCALES = {
@@ -254,8 +255,7 @@ def check_diagnosis(diagnosis: Any) -> Verdict:
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:
-    hints, mutants = HINTS[key], mutants01.MUTANTS[key]
-    return Exercise(key, title, test, hints, lambda: reference, mutants)
+    return Exercise(key, title, test, HINTS[key], lambda: reference, MUTANTS[key])
 
 
 BANK = (

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from medmoe_lite.lab import mutants00, start00
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
-from medmoe_lite.lab.hints00 import HINTS
+from medmoe_lite.lab.nb00 import mutants, start
+from medmoe_lite.lab.nb00.hints import HINTS
 
 D_IN, D_OUT, R = 128, 384, 8  # the sizes of nano's up_proj
 
@@ -145,7 +145,7 @@ def check_bytes(count: Any) -> Verdict:
     if got["bfloat16"] != 2:
         text = f"bfloat16 gives {got['bfloat16']:g}; it has 16 bits, as float16 has."
         return wrong("bfloat16", text)
-    want = start00.bytes_per_parameter("nf4")
+    want = start.bytes_per_parameter("nf4")
     for value, (mistake, words) in NF4_WORDS.items():
         if abs(got["nf4"] - value) < 1e-9:
             return wrong(mistake, f"nf4 gives {got['nf4']:.5g} bytes: {words}.")
@@ -156,11 +156,11 @@ def check_bytes(count: Any) -> Verdict:
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:
-    return Exercise(key, title, test, HINTS[key], lambda: reference, mutants00.MUTANTS[key])
+    return Exercise(key, title, test, HINTS[key], lambda: reference, mutants.MUTANTS[key])
 
 
 BANK = (
-    _bank("0.1", "count an adapter", check_count, start00.lora_parameters),
-    _bank("0.2", "close the adapter", check_switch, start00.without_adapter),
-    _bank("0.3", "bytes a weight", check_bytes, start00.bytes_per_parameter),
+    _bank("0.1", "count an adapter", check_count, start.lora_parameters),
+    _bank("0.2", "close the adapter", check_switch, start.without_adapter),
+    _bank("0.3", "bytes a weight", check_bytes, start.bytes_per_parameter),
 )

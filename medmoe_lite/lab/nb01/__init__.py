@@ -1,0 +1,5 @@
+"""What notebook 01 uses beside its own cells: LoRA by hand."""
+
+from medmoe_lite.lab.nb01 import failure
+
+__all__ = ["failure"]
