@@ -1,10 +1,11 @@
 """Figures of notebook 00: the one idea of the course, an adapter on and off, memory by part."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medmoe_lite.lab.diagram import arrow, box, canvas
 from medmoe_lite.lab.plots import PAGE, PALETTE, new_axes
 
 if TYPE_CHECKING:
@@ -34,21 +35,6 @@ PARTS = {  # part of the memory plan -> label, colour, hatch
 }
 
 
-def _box(axis: "Axes", x: float, y: float, w: float, h: float, text: str, colour: str) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    shape = FancyBboxPatch(
-        (x, y), w, h, boxstyle="round,pad=0,rounding_size=0.12", facecolor=colour, edgecolor="none"
-    )
-    axis.add_patch(shape)
-    axis.text(x + w / 2, y + h / 2, text, ha="center", va="center", color="white", fontsize=11)
-
-
-def _arrow(axis: "Axes", start: tuple, end: tuple, colour: str = "#333333", **style: Any) -> None:
-    arrow = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0, **style}
-    axis.annotate("", end, start, arrowprops=arrow)
-
-
 def _column(axis: "Axes", y: float, concept: str, gate: str) -> None:
     """One rank column: a strip of A, its gate, a strip of B."""
     from matplotlib.patches import Circle, Rectangle
@@ -68,26 +54,24 @@ def _column(axis: "Axes", y: float, concept: str, gate: str) -> None:
 
 def idea() -> "tuple[Figure, str]":
     """The picture of the course: a frozen layer, and thin columns beside it behind gates."""
-    figure, axis = new_axes(9.2, 4.6)
-    axis.set(xlim=(0, 11.6), ylim=(0.2, 5.6))
-    axis.set_axis_off()
-    _box(axis, 0.1, 2.2, 0.9, 1.0, "x", "#333333")
-    _box(axis, 2.3, 4.6, 5.2, 0.8, "W   frozen base", PALETTE["base"])
-    _box(axis, 8.2, 4.6, 0.9, 0.8, "+", "#333333")
-    _box(axis, 10.2, 4.6, 0.9, 0.8, "y", "#333333")
-    _box(axis, 8.6, 3.45, 2.9, 0.7, "ECI: a label from y", PALETTE["eci"])
+    figure, axis = canvas(9.2, 4.6, (0, 11.6), (0.2, 5.6))
+    box(axis, 0.1, 2.2, 0.9, 1.0, "x", "#333333")
+    box(axis, 2.3, 4.6, 5.2, 0.8, "W   frozen base", PALETTE["base"])
+    box(axis, 8.2, 4.6, 0.9, 0.8, "+", "#333333")
+    box(axis, 10.2, 4.6, 0.9, 0.8, "y", "#333333")
+    box(axis, 8.6, 3.45, 2.9, 0.7, "ECI: a label from y", PALETTE["eci"])
     axis.plot((1.0, 1.6), (2.7, 2.7), color="#333333", linewidth=1.2)
     axis.plot((1.6, 1.6), (0.65, 5.0), color="#333333", linewidth=1.2)
     axis.plot((7.85, 7.85), (0.65, 4.2), color="#333333", linewidth=1.2)
-    _arrow(axis, (1.6, 5.0), (2.3, 5.0))
-    _arrow(axis, (1.6, 4.05), (4.05, 4.05), linestyle="--")
-    _arrow(axis, (7.5, 5.0), (8.2, 5.0))
-    _arrow(axis, (9.1, 5.0), (10.2, 5.0))
-    _arrow(axis, (7.85, 4.2), (8.35, 4.6))
-    _arrow(axis, (10.65, 4.6), (10.65, 4.15), PALETTE["eci"])
+    arrow(axis, (1.6, 5.0), (2.3, 5.0))
+    arrow(axis, (1.6, 4.05), (4.05, 4.05), linestyle="--")
+    arrow(axis, (7.5, 5.0), (8.2, 5.0))
+    arrow(axis, (9.1, 5.0), (10.2, 5.0))
+    arrow(axis, (7.85, 4.2), (8.35, 4.6))
+    arrow(axis, (10.65, 4.6), (10.65, 4.15), PALETTE["eci"])
     for index, (concept, gate) in enumerate(COLUMNS):
         y = 3.35 - 0.45 * index
-        _arrow(axis, (1.6, y), (2.3, y))
+        arrow(axis, (1.6, y), (2.3, y))
         axis.plot((7.5, 7.85), (y, y), color="#333333", linewidth=1.2)
         _column(axis, y, concept, gate)
     axis.text(3.1, 3.68, "A", ha="center", fontsize=12, fontweight="bold")

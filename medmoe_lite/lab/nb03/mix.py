@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medmoe_lite.lab.fast import shortened
 from medmoe_lite.lab.teach import new_facts
 from medmoe_lite.tasks import Example, collate, encode, make
 
@@ -91,7 +92,7 @@ def fit(
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
-    losses: list[float] = []
+    batches, losses = shortened(batches), []
     model.train()
     for step, batch in enumerate(batches):
         optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 10, 1 - 0.9 * step / len(batches))
