@@ -8,6 +8,7 @@ the stacked way is taken always.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -35,12 +36,19 @@ def choose_path(path: str, columns: int, top_k: int | None, x: Tensor) -> str:
     """
     if path != "auto":
         return path
-    if top_k is None or x.device.type != "cpu" or x.dtype == torch.bfloat16:
+    if top_k is None or x.device.type != "cpu" or (x.dtype == torch.bfloat16 and _bfloat16_cpu()):
         return "stacked"
     tokens = x.numel() // max(1, x.shape[-1])
     if tokens == 1:  # only the open experts are read
         return "stacked" if torch.is_grad_enabled() else "sparse"
     return "sparse" if columns >= 64 * top_k and tokens >= 512 else "stacked"
+
+
+@cache
+def _bfloat16_cpu() -> bool:
+    """Does this CPU compute in bfloat16? There the sparse way was not measured; elsewhere every
+    product costs what it costs in float32, and so the same rule holds."""
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)())
 
 
 def add_update(

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -135,6 +136,14 @@ def draw(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     return logits.gather(-1, chosen), chosen
 
 
+def no_autocast(device_type: str) -> AbstractContextManager[Any]:
+    """Autocast off inside, where it is on. Entering torch's context costs as much as a small
+    router, so it is left out where there is nothing to switch off."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
+
+
 class TokenGate(nn.Module):
     """A linear router with a bias that decides for each token alone.
 
@@ -194,7 +203,7 @@ class TokenGate(nn.Module):
 
     def forward(self, x: Tensor, context: Context = NOTHING) -> Routing:
         """Route tokens: x (..., d) to weights, probabilities and logits (..., e)."""
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x.device.type):
             sample = self.sampling and self.training
             return route(self.logits(x), self.top_k, self.renormalize, self.top_p, sample)
 

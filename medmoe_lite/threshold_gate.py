@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .gates import NOTHING, Context, Routing, TokenGate
+from .gates import NOTHING, Context, Routing, TokenGate, no_autocast
 
 
 class ThresholdGate(nn.Module):
@@ -46,7 +46,7 @@ class ThresholdGate(nn.Module):
     def forward(self, x: Tensor, context: Context = NOTHING) -> Routing:
         """Route tokens: x (..., d) to weights, probabilities and logits (..., e)."""
         _, probabilities, logits = self.router(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x.device.type):
             level = self.highest * self.level.logits(x).sigmoid()
             above = (probabilities - level).relu()
             if self.router.renormalize:

@@ -139,13 +139,18 @@ def test_dropout_works_in_training_and_only_there():
     assert torch.allclose(clean[0], clean[1])
 
 
+@pytest.mark.parametrize(("arithmetic", "path"), [(True, "stacked"), (False, "sparse")])
+def test_auto_in_bfloat16_asks_whether_the_processor_computes_in_it(monkeypatch, arithmetic, path):
+    monkeypatch.setattr("medmoe_lite.dispatch._bfloat16_cpu", lambda: arithmetic)
+    assert choose_path("auto", 128, 2, torch.zeros(8, 64, 4).bfloat16()) == path
+
+
 def test_auto_takes_the_sparse_path_only_where_it_pays():
     x = torch.zeros(8, 64, 4)
     assert choose_path("auto", 128, 2, x) == "sparse"
     assert choose_path("auto", 64, 2, x) == "stacked"
     assert choose_path("auto", 128, 2, x[:7]) == "stacked"
     assert choose_path("auto", 128, None, x) == "stacked"
-    assert choose_path("auto", 128, 2, x.bfloat16()) == "stacked"
     assert choose_path("sparse", 64, 2, x) == "sparse"
 
 

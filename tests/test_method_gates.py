@@ -214,6 +214,23 @@ def test_all_parts_learn_also_under_gradient_checkpointing(kind):
             torch.testing.assert_close(other[name], expected, rtol=1e-4, atol=1e-6, msg=name)
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable.*:FutureWarning")
+@pytest.mark.parametrize("kind", ["sequence", "task"])
+def test_checkpointing_refuses_two_forward_passes_before_a_backward_pass(kind):
+    """Only the last prompt is remembered; the first pass would get wrong gradients in silence."""
+    model = tiny(noise=0.3, **KINDS[kind]).train()
+    model.enable_input_require_grads()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    run = lambda: model(input_ids=IDS, labels=IDS, use_cache=False, **GIVEN).loss  # noqa: E731
+    with pytest.raises(RuntimeError, match="loss.backward"):
+        (run() + run()).backward()
+    run().backward()  # what was refused leaves nothing behind
+    with torch.no_grad():
+        run()
+    run().backward()
+    run().backward()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_padding_changes_nothing_and_sides_agree(kind):
     model = tiny(noise=0.3, **KINDS[kind])

@@ -62,6 +62,8 @@ class RoutingState:
         self.given = Context()  # and those of all passes inside `routing_context`
         self.close_routed = False  # what the user asks for
         self.closed = False  # what held when the last forward pass began
+        self.waiting = 0  # forward passes with a graph, since layers last ran in a backward pass
+        self.ran_again = False  # layers did run in a backward pass since the last forward pass
         self.decisions: dict[tuple[str, str], Routing] = {}  # made once a sequence
         self.stash: dict[tuple[str, str], Stashed] = {}
         self.listeners: list[Listener] = []
@@ -88,6 +90,8 @@ class RoutingState:
         self.past = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
         self.decisions = dict(getattr(cache, KEPT, {})) if self.past else {}
         self.closed = self.close_routed
+        self.waiting = int(torch.is_grad_enabled()) + (0 if self.ran_again else self.waiting)
+        self.ran_again = False
         self.stash.clear()
         self.context = read(args, kwargs, self.mask, self.given, goes_on=bool(self.past))
         return args, {key: value for key, value in kwargs.items() if key not in OURS}
@@ -114,10 +118,18 @@ class RoutingState:
         kept = self.decisions.get(key) if self.past else None
         if kept is not None:
             return kept
-        routing = gate(x, self._context(gate))
         if not in_backward():
-            self.decisions[key] = routing
-        return routing
+            self.decisions[key] = gate(x, self._context(gate))
+            return self.decisions[key]
+        self.ran_again = True
+        if self.waiting > 1:
+            raise RuntimeError(
+                f"gradient checkpointing runs this layer again, but {self.waiting} forward passes "
+                "came before this backward pass, and the gate decides with the prompt or task of "
+                "one of them: call loss.backward() after each forward pass, and put passes that "
+                "need no gradient under torch.no_grad()"
+            )
+        return gate(x, self._context(gate))
 
     def _context(self, gate: nn.Module) -> Context:
         """What the gate may look at besides its input."""
