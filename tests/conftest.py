@@ -25,6 +25,13 @@ def one_thread():
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory):
+    """What a test writes without naming a place goes to a folder of its own."""
+    if "MEDMOE_HOME" not in os.environ:
+        os.environ["MEDMOE_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout's top folder."""

@@ -1,4 +1,6 @@
-"""A real browser on a real JupyterLab: open a notebook, run it, move a control, see the picture.
+"""A real browser on a real JupyterLab: open a notebook, run it, move every control, see pictures.
+
+Training is cut to a few steps (`MEDMOE_FAST`): what counts here is that the page works.
 
 Skipped only where Chromium or Playwright is missing; `.ci/run` installs both.
 """
@@ -30,9 +32,10 @@ MINUTE = 60_000  # milliseconds
 TOKEN = "test-only"
 
 
-@pytest.fixture
-def lab(tmp_path):
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
     """JupyterLab on a copy of the learner notebooks; yields its address."""
+    tmp_path = tmp_path_factory.mktemp("lab")
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
     for path in build.notebooks_dir().glob("*.ipynb"):
@@ -51,6 +54,7 @@ def lab(tmp_path):
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "MEDMOE_HOME": str(tmp_path / "home"),
         "OMP_NUM_THREADS": "1",
+        "MEDMOE_FAST": "1",
     }
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_RUNTIME_DIR"):
         environment[name] = str(tmp_path / name.lower())
@@ -91,6 +95,10 @@ def page(lab):
         page = browser.new_page(viewport={"width": 1200, "height": 1400})
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on(
+            "console",
+            lambda said: page.problems.append(said.text) if said.type == "error" else None,
+        )
         page.lab = lab
         yield page
         browser.close()
@@ -107,28 +115,82 @@ def open_and_run(page, notebook):
     page.click(".lm-Menu-item[data-command='runmenu:run-all']")
 
 
-NOTEBOOK = "03_router_and_experts.ipynb"
-
-
-@pytest.mark.skipif(
-    not (build.notebooks_dir() / NOTEBOOK).exists(), reason=f"{NOTEBOOK} is not built"
+SOURCES = build.sources()
+WITH_CONTROLS = [s for s in SOURCES if "explorer" in s.read_text(encoding="utf-8")]
+PICTURE = ".jupyter-widgets img[src^='data:image/png']"
+CONTROLS = (
+    ".jupyter-widgets.widget-dropdown select",
+    ".jupyter-widgets.widget-slider [role='slider'], .jupyter-widgets .noUi-handle",
+    ".jupyter-widgets.widget-text input",
+    ".jupyter-widgets.widget-toggle-buttons button",
+    ".jupyter-widgets.widget-checkbox input",
 )
-def test_a_control_changes_the_picture(page):
-    open_and_run(page, NOTEBOOK)
-    picture = ".jupyter-widgets img[src^='data:image/png']"
-    page.wait_for_selector(picture, state="attached", timeout=5 * MINUTE)
-    image = page.locator(picture).first
-    image.scroll_into_view_if_needed()
-    before, words = image.get_attribute("src"), image.get_attribute("alt")
-    assert words
-    control = page.locator(".jupyter-widgets.widget-dropdown select").first
-    control.focus()  # by keyboard alone, to the other end of the list
-    first = control.evaluate("select => select.selectedIndex === 0")
-    page.keyboard.press("End" if first else "Home")
+
+
+def wait_until_done(page):
+    """Wait until every code cell has run, and return what went wrong in the notebook."""
     page.wait_for_function(
-        "([selector, old]) => document.querySelector(selector)?.src !== old",
-        arg=[picture, before],
-        timeout=MINUTE,
+        """() => {
+            const cells = [...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell')];
+            const marks = cells.map(c => c.querySelector('.jp-InputPrompt')?.textContent || '');
+            return cells.length > 5 && marks.every(m => /\\[\\d+\\]/.test(m));
+        }""",
+        timeout=8 * MINUTE,
     )
-    assert page.locator(picture).first.get_attribute("alt")
+    return page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+
+
+def move(page, control):
+    """Change a control by keyboard alone, whatever its kind."""
+    control.scroll_into_view_if_needed()
+    control.focus()
+    kind = control.evaluate("e => e.tagName === 'SELECT' ? 'select' : e.type || e.role || 'slider'")
+    if kind == "select":
+        first = control.evaluate("select => select.selectedIndex === 0")
+        page.keyboard.press("End" if first else "Home")
+    elif kind == "text":
+        page.keyboard.type(" fever")
+        page.keyboard.press("Enter")
+    elif kind in ("button", "checkbox", "submit"):
+        page.keyboard.press("Space")
+    else:
+        last = control.evaluate("e => e.getAttribute('aria-valuenow') === e.ariaValueMax")
+        page.keyboard.press("ArrowLeft" if last else "ArrowRight")
+
+
+def explorers(page):
+    """Every box that holds a picture and at least one control: (box, its controls)."""
+    boxes = page.locator(".jp-OutputArea-output .widget-vbox").filter(has=page.locator(PICTURE))
+    found = []
+    for box in boxes.all():
+        controls = [c for selector in CONTROLS for c in box.locator(selector).all()]
+        if controls:
+            found.append((box, controls))
+    return found
+
+
+@pytest.mark.parametrize("source", WITH_CONTROLS, ids=lambda source: source.stem)
+def test_every_control_redraws_its_picture(page, source, monkeypatch):
+    open_and_run(page, f"{source.stem}.ipynb")
+    assert wait_until_done(page) == []
+    found = explorers(page)
+    assert found
+    for box, controls in found:
+        image, moved = box.locator("img").first, 0
+        for control in controls:
+            before, words = image.get_attribute("src"), image.get_attribute("alt")
+            assert words
+            move(page, control)
+            moved += changed(page, image, before)
+        assert moved, f"no control of {source.stem} changes its picture"
+        assert len(image.screenshot()) > 5_000
     assert page.problems == []
+
+
+def changed(page, image, before):
+    """Whether the picture becomes another one within some seconds."""
+    for _ in range(40):
+        if image.get_attribute("src") != before:
+            return True
+        page.wait_for_timeout(100)
+    return False

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from medmoe_lite.lab import progress
 from medmoe_lite.lab.html import box, escape, publish
+from medmoe_lite.lab.patience import SECONDS, TooLong, patience
 
 COLOURS = {"right": "#2e8b57", "wrong": "#c0392b", "error": "#c0392b", "open": "#888888"}
 
@@ -37,6 +39,14 @@ def right(text: str) -> Verdict:
 def wrong(mistake: str, text: str) -> Verdict:
     """The answer is not right; `mistake` is a short id, `text` names it with a number."""
     return Verdict("wrong", text, mistake)
+
+
+class Mistake(Exception):
+    """Raised inside a test where a shared helper meets a mistake; `judge` makes it a verdict."""
+
+    def __init__(self, mistake: str, text: str) -> None:
+        super().__init__(text)
+        self.mistake = mistake
 
 
 def not_attempted() -> Verdict:
@@ -94,13 +104,20 @@ def judge(key: str, *answer: Any) -> Verdict:
     if any(part is None or part is Ellipsis for part in answer):
         return not_attempted()
     try:
-        verdict = task.test(*answer)
+        with patience():
+            verdict = task.test(*answer)
+    except Mistake as found:
+        verdict = wrong(found.mistake, str(found))
+    except TooLong:
+        text = f"your code was stopped after {SECONDS:.0f} seconds: does a loop of it ever end?"
+        verdict = Verdict("error", text, "too-long")
     except Exception as error:  # the learner's code may raise anything
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"your code stopped: {type(error).__name__}: {error} (line: {where.line or '?'})"
         verdict = Verdict("error", text, "stopped")
     if verdict.kind == "right":
         _passed[key] = answer[0]
+        progress.write("exercises", key, "solved")
     else:
         _passed.pop(key, None)
     return verdict

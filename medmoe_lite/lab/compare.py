@@ -4,10 +4,13 @@ Most wrong answers about scaling are the right answer times a number. The number
 mistake: a factor of r means that alpha was not divided by r, and so on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch  # noqa: F401  (for the doctests)
 from torch import Tensor
+
+from medmoe_lite.lab.checks import Mistake
 
 
 def largest_difference(got: Tensor, want: Tensor) -> float:
@@ -15,10 +18,43 @@ def largest_difference(got: Tensor, want: Tensor) -> float:
     return float((got.detach().double() - want.detach().double()).abs().max())
 
 
+def on_one_device(got: Tensor, want: Tensor) -> None:
+    """Nothing where both are on one device.
+
+    Raises:
+        Mistake: "other-device".
+    """
+    if got.device.type != want.device.type:
+        raise Mistake(
+            "other-device",
+            f"your result is on {got.device}, the inputs are on {want.device}. Make new tensors "
+            "where the input is: torch.zeros_like(x), or device=x.device.",
+        )
+
+
+@contextmanager
+def untouched(**inputs: Tensor) -> Iterator[None]:
+    """Inputs that the learner's code may read and not write to.
+
+    Raises:
+        Mistake: "changes-its-input", with the name of the tensor.
+    """
+    before = {name: tensor._version for name, tensor in inputs.items()}
+    yield
+    for name, tensor in inputs.items():
+        if tensor._version != before[name]:
+            raise Mistake(
+                "changes-its-input",
+                f"your code writes into {name}. Whoever passed it still needs it: work on "
+                f"{name}.clone(), or avoid operations that end in an underscore.",
+            )
+
+
 def same(got: Tensor, want: Tensor, tolerance: float = 1e-5) -> bool:
     """True where shapes agree and every entry does, relative to the largest entry."""
     if got.shape != want.shape:
         return False
+    on_one_device(got, want)
     return largest_difference(got, want) <= tolerance * max(1.0, float(want.abs().max()))
 
 
@@ -30,6 +66,7 @@ def factor(got: Tensor, want: Tensor) -> float | None:
     """
     if got.shape != want.shape:
         return None
+    on_one_device(got, want)
     a, b = got.detach().double().flatten(), want.detach().double().flatten()
     c = float(a @ b / (b @ b).clamp_min(1e-30))
     return c if largest_difference(a, c * b) < 1e-4 * float(b.abs().max()) else None

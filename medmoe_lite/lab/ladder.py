@@ -6,7 +6,9 @@ not visible here, contradicted, not testable at this scale; nulls are shown like
 """
 
 import json
+import os
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medmoe_lite.lab.html import escape, publish
@@ -21,12 +23,13 @@ HEAD = ("Paper", "The claim, tested here", "Verdict", "Effect (95 % interval ove
 
 @lru_cache(maxsize=1)
 def ladder() -> dict[str, Any]:
-    """The whole file.
+    """The whole file; `MEDMOE_LADDER` names another one, such as that of one's own run.
 
     Raises:
         FileNotFoundError: it is not there; the message says which command writes it.
     """
-    path = data_dir() / "recorded" / "nano" / "ladder.json"
+    own = os.environ.get("MEDMOE_LADDER")
+    path = Path(own) if own else data_dir() / "recorded" / "nano" / "ladder.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"{path.name} is not recorded yet. Type: medmoe reproduce --seeds 5 --out ladder, "

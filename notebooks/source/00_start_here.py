@@ -376,19 +376,14 @@ pick_track()
 # %% [markdown] id="map"
 # ## 10. The map
 #
-# | notebook | question | state |
-# |---|---|---|
-# | 00 start here | what will I be able to do, on this machine? | you are here |
-# | [01 LoRA by hand](01_lora_by_hand.ipynb) | why can a thin update teach a frozen model? | ready |
-# | 02 four bits | what is lost at four bits? | planned |
-# | [03 router and experts](03_router_and_experts.ipynb) | who handles which token? | ready |
-# | 04 healthy and sick routers | when does routing help, when does it collapse? | planned |
-# | 05 where experts belong | how to spend one budget over depth and rank? | planned |
-# | 06 knowledge and noise | why train experts to throw them away? | planned |
-# | 07 align without forgetting | how to learn a format and keep the facts? | planned |
-# | 08 a label, not an essay | how does a model give one label? | planned |
-# | 09 the 1.8B run | does it hold on the real model? | planned |
-# | 10 reproduction lab | can I trust a claim, and test my own? | planned |
+# Eleven notebooks, each with one question. Every one stands alone, so begin where you like. What
+# you solve is kept in one small file on this machine; nobody grades it. Come back here to see how
+# far you are.
+
+# %% id="map" tags=["keep-output"]
+from medmoe_lite.lab.course_map import course_map
+
+course_map()
 
 # %% [markdown] id="quiz-text"
 # ## Quiz

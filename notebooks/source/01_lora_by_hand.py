@@ -1,4 +1,4 @@
-# %% [markdown] id="title" minutes=40 seeds="MedCare.check-1 MING.check-2 MING.check-3 MING.experiment-2"
+# %% [markdown] id="title" minutes=40
 # # 01 LoRA by hand
 #
 # **The question.** Can a small addition beside frozen weights teach a language model new facts?
@@ -42,6 +42,11 @@ predict(
 # - $B$ has $r$ columns. It brings them back to the width of the output.
 # - $r$ is the rank, such as 8. The factor $\alpha / r$ sets the strength.
 
+# %% id="diagram" tags=["keep-output"]
+from medmoe_lite.lab import nb01
+
+show(nb01.diagram.layer())
+
 # %% id="imports"
 import copy
 import math
@@ -50,7 +55,7 @@ import torch
 from torch import nn
 
 from medmoe_lite import load_base
-from medmoe_lite.lab import about, lora, nb01, ranks, teach
+from medmoe_lite.lab import about, lora, ranks, teach
 from medmoe_lite.lab.claims import Claim, claims
 from medmoe_lite.lab.recorded import by_arm, paired, recorded, spread
 
@@ -334,7 +339,7 @@ reveal("1.A", f"{share:.0%} of them, {enough}, reach four fifths of full fine-tu
 # %% id="reveal-rank"
 reveal("1.B", paired(runs, "held_out", "r = 32", "r = 16"))
 
-# %% [markdown] id="inside"
+# %% [markdown] id="inside" seeds="MING.check-2"
 # ## What was learned, as a matrix
 #
 # Full fine-tuning was free to use any rank. Did it? We subtract the old weights from the new ones
@@ -416,13 +421,15 @@ check("1.6", diagnosis)
 # %% id="quiz"
 quiz("01")
 
-# %% [markdown] id="key-points"
+# %% [markdown] id="key-points" seeds="MING.check-3 MedCare.check-1"
 # ## Key points
 #
 # - LoRA adds $(\alpha / r) B A$ to a frozen layer. $B$ starts at zero, so nothing changes at first.
 # - It learns $r (d_{in} + d_{out})$ numbers a layer in place of $d_{in} d_{out}$.
 # - What it costs: one more choice (the rank, and where to attach), and a ceiling on what an update
 #   can express. What it saves: gradients and optimiser states of the frozen weights.
+# - So against full fine-tuning its main advantage is memory and file size, not quality: the
+#   recorded runs above say how much quality it gives up at each rank.
 # - Merged, it costs nothing at inference.
 # - Say what you did with $\alpha$ whenever you compare ranks.
 
@@ -447,5 +454,6 @@ claims(
 # %% [markdown] id="next"
 # ## Next
 #
-# One update serves every token alike. Notebook 03 gives a layer several of them, and a router that
-# chooses for each token which ones to open.
+# [02 Four bits](02_four_bits.ipynb) puts the same update beside a base that is stored in 4 bits.
+# [03 Router and experts](03_router_and_experts.ipynb) gives a layer several updates, and a router
+# that chooses for each token which ones to open.

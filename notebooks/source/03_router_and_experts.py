@@ -1,4 +1,4 @@
-# %% [markdown] id="title" minutes=45 seeds="MING.check-1 MedCare.check-2 MING.open-3"
+# %% [markdown] id="title" minutes=45
 # # 03 Router and experts
 #
 # **The question.** Eight small experts sit beside every layer. Who handles which token, and does
@@ -47,6 +47,11 @@ predict(
 #   attention part gets one plain LoRA.
 # - The router learns from the same loss as the experts. Nobody shows it a task label.
 
+# %% id="diagram" tags=["keep-output"]
+from medmoe_lite.lab import nb03
+
+show(nb03.diagram.mixture())
+
 # %% id="imports"
 import copy
 import math
@@ -55,7 +60,7 @@ import torch
 from torch import nn
 
 from medmoe_lite import load_base
-from medmoe_lite.lab import about, nb03, usage
+from medmoe_lite.lab import about, usage
 from medmoe_lite.lab.claims import claims
 from medmoe_lite.lab.recorded import recorded
 from medmoe_lite.lab.teach import recall
@@ -229,7 +234,7 @@ active, whole = count_adapter(layer)
 print(f"one layer of nano: {active:,} of {whole:,} numbers work for a token")
 reveal("3.A", f"{active / whole:.0%}: two experts of eight, and the whole router")
 
-# %% [markdown] id="dense"
+# %% [markdown] id="dense" seeds="MING.check-1 MedCare.check-2"
 # **Dense or mixture?** A dense layer uses all of its numbers for every token. A mixture keeps
 # many and uses few: more room for different tasks at nearly the same work a token. The price is a
 # router that must learn, and that no single weight can be merged into the base any more.
@@ -398,7 +403,7 @@ for name, sizes in (("nano", (128, 384, 8, 2, 4)), ("Qwen1.5-1.8B", (2048, 5504,
     for way, count in multiply_adds(*sizes).items():
         print(f"   {way:22}{count:12,}")
 
-# %% [markdown] id="cost-text"
+# %% [markdown] id="cost-text" seeds="MING.open-3"
 # By token, the router works at every token and nothing can be merged. By task, the choice falls
 # once and the open experts may be merged into the base. Then they cost nothing more. But somebody
 # must know the label, and a wrong one is answered with the wrong experts.
@@ -459,8 +464,18 @@ quiz("03")
 # %% id="papers"
 claims(nb03.claims.verdicts(runs))
 
+# %% [markdown] id="ladder-text"
+# Two of these questions were asked again, with more tasks and the verdict rule fixed beforehand.
+# These are their rows in the claim ledger.
+
+# %% id="ladder"
+from medmoe_lite.lab.ladder import ledger
+
+ledger("lora_or_molora", "gate")
+
 # %% [markdown] id="next"
 # ## Next
 #
-# `04` asks when a router is healthy: entropy, collapse, balance, and how many experts to open. To
-# go on by yourself: `get_peft_model(model, MoLoraConfig())` is this notebook as a PEFT method.
+# [04 Healthy and sick routers](04_healthy_and_sick_routers.ipynb) asks when a router is healthy:
+# entropy, collapse, balance, and how many experts to open. To go on by yourself:
+# `get_peft_model(model, MoLoraConfig())` is this notebook as a PEFT method.

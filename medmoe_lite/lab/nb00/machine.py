@@ -13,8 +13,8 @@ from medmoe_lite.lab.html import box, escape, in_notebook, publish
 from medmoe_lite.paths import home_dir
 
 TRACKS = {
-    "laptop": "this machine, no network, the nano model, seconds a run. 00, 01 and 03 are here.",
-    "GPU": "Qwen1.5-1.8B-Chat in four bits. load_base does it now; its notebook, 09, is planned.",
+    "laptop": "this machine, no network, the nano model, seconds a run: notebooks 01 to 08 and 10.",
+    "GPU": "Qwen1.5-1.8B-Chat in four bits. load_base does it, and notebook 09 plans the run.",
     "class": "you teach. Hints, quizzes and typical mistakes are here; handing out is planned.",
 }
 LEFT = 'style="text-align:left"'

@@ -10,7 +10,7 @@ from torch import nn
 
 from medmoe_lite.lab import lora
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
-from medmoe_lite.lab.compare import factor, largest_difference, named_factor, same
+from medmoe_lite.lab.compare import factor, largest_difference, named_factor, same, untouched
 from medmoe_lite.lab.nb01.failure import CAUSES, SICK, evidence
 from medmoe_lite.lab.nb01.hints import HINTS
 from medmoe_lite.lab.nb01.mutants import MUTANTS
@@ -47,7 +47,8 @@ def _wrong_scale(got: torch.Tensor, want: torch.Tensor) -> Verdict | None:
 def check_update(update: Any) -> Verdict:
     """1.1: `lora_update(x, A, B, alpha)`."""
     x, A, B = _numbers(2, 5, 7), _numbers(R, 7, seed=1), _numbers(4, R, seed=2)
-    got = update(x, A, B, ALPHA)
+    with untouched(x=x, A=A, B=B):
+        got = update(x, A, B, ALPHA)
     if got is None or got is Ellipsis:
         return not_attempted()
     if not isinstance(got, torch.Tensor):

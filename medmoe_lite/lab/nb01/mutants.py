@@ -159,6 +159,10 @@ MUTANTS: dict[str, dict[str, Any]] = {
         "sqrt-r": lambda: _scaled(lambda x, A, B, alpha: alpha / math.sqrt(A.shape[0])),
         "divided-by-d_in": lambda: _scaled(lambda x, A, B, alpha: alpha / A.shape[1]),
         "shape": lambda: lambda x, A, B, alpha: (x @ A.T @ B.T).sum(0) * alpha / A.shape[0],
+        "changes-its-input": lambda: lambda x, A, B, alpha: x @ A.T @ B.mul_(alpha / A.shape[0]).T,
+        "other-device": lambda: (
+            lambda x, A, B, alpha: torch.empty(*x.shape[:-1], B.shape[0], device="meta")
+        ),
         "stopped": lambda: lambda x, A, B, alpha: x @ A @ B * alpha / A.shape[0],
     },
     "1.2": {

@@ -1,5 +1,5 @@
 """What notebook 03 uses beside its own cells: router and experts."""
 
-from medmoe_lite.lab.nb03 import claims, failure, mix, plots
+from medmoe_lite.lab.nb03 import claims, diagram, failure, mix, plots
 
-__all__ = ["claims", "failure", "mix", "plots"]
+__all__ = ["claims", "diagram", "failure", "mix", "plots"]

@@ -47,6 +47,11 @@ def _zero_mask(logits, k):
     return (logits * torch.zeros_like(logits).scatter(-1, chosen, 1.0)).softmax(-1)
 
 
+def _writes(logits, k):
+    logits[logits < logits.topk(k, -1).values[..., -1:]] = -torch.inf
+    return logits.softmax(-1)
+
+
 def _dense_weights(logits, k):
     return logits.softmax(-1)
 
@@ -210,6 +215,8 @@ MUTANTS: dict[str, dict[str, Any]] = {
         "gradient-cut": lambda: lambda logits, k: top_k_weights(logits, k).detach(),
         "indices-only": lambda: lambda logits, k: logits.topk(k, -1).indices,
         "returns-a-pair": lambda: lambda logits, k: tuple(logits.topk(k, -1)),
+        "changes-its-input": lambda: _writes,
+        "other-device": lambda: lambda logits, k: torch.zeros_like(logits, device="meta"),
         "stopped": lambda: lambda logits, k: logits.softmax(7),
     },
     "3.2": {
@@ -221,6 +228,7 @@ MUTANTS: dict[str, dict[str, Any]] = {
         "no-scale": lambda: lambda x, w, A, B, s: mixture_loop(x, w, A, B, 1.0),
         "scale-twice": lambda: lambda x, w, A, B, s: mixture_loop(x, w, A, B, s * s),
         "mean-of-experts": lambda: _scaled(1 / 4),
+        "changes-its-input": lambda: lambda x, w, A, B, s: mixture_loop(x, w, A, B.mul_(s), 1.0),
         "stopped": lambda: lambda x, w, A, B, s: x @ A[0] @ B[0],
     },
     "3.3": {
