@@ -1,8 +1,9 @@
 """Measure what a notebook costs: `python -m medmoe_lite.course.budgets [names]`.
 
-    per notebook and form:  minutes, peak memory of the kernel, first cell to model ready
+    per notebook and form:  minutes, peak memory of the kernel, first cell to model ready,
+                            and the slowest answer of a control
 
-Prints what exceeds (3 minutes, 1.5 GB, 10 seconds) and writes everything measured to
+Prints what exceeds (3 minutes, 1.5 GB, 10 seconds, 200 ms) and writes everything measured to
 `data/recorded/budgets.json`. Tests use `run_measured` to hold the memory; they never test a time.
 """
 
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from medmoe_lite.course.build import notebooks_dir, sources
 
 MINUTES, MEMORY_GB, READY_SECONDS = 3.0, 1.5, 10.0
+REDRAW_MS = 200  # from a control to its new picture
 
 
 class Measured(NamedTuple):
@@ -95,8 +97,25 @@ def ready_seconds(notebook: Path) -> float | None:
         return time.monotonic() - start
 
 
+def redraw_milliseconds(notebook: Path) -> float | None:
+    """The slowest answer of a control, training cut short; None without controls."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    made = nbformat.read(notebook, as_version=4)
+    text = "from medmoe_lite.lab.widgets import redraw_milliseconds\nprint(redraw_milliseconds())"
+    made.cells.append(nbformat.v4.new_code_cell(text))
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MEDMOE_HOME": home}
+        client = NotebookClient(made, kernel_name="python3", timeout=600)
+        client.resources = {"metadata": {"path": str(notebook.parent)}}
+        client.execute(env=environment | {"MEDMOE_FAST": "1"})
+    taken = json.loads(made.cells[-1].outputs[0].text)
+    return round(max(taken), 0) if taken else None
+
+
 def measure(names: list[str]) -> dict[str, dict[str, float | None]]:
-    """All three numbers for both forms of every notebook."""
+    """All numbers for both forms of every notebook."""
     found: dict[str, dict[str, float | None]] = {}
     for source in sources(names):
         for form, folder in (
@@ -112,6 +131,8 @@ def measure(names: list[str]) -> dict[str, dict[str, float | None]]:
                 "ready_seconds": _rounded(ready_seconds(notebook)),
                 "exit_code": run.code,
             }
+            if form == "learner":
+                found[f"{source.stem} ({form})"]["redraw_ms"] = redraw_milliseconds(notebook)
     return found
 
 
@@ -126,12 +147,12 @@ def over(found: dict[str, dict[str, float | None]]) -> list[str]:
     ['01: 4.0 minutes, more than 3.0']
     """
     limits = {"minutes": MINUTES, "gigabytes": MEMORY_GB, "ready_seconds": READY_SECONDS}
-    limits["exit_code"] = 0
+    limits |= {"exit_code": 0, "redraw_ms": REDRAW_MS}
     return [
         f"{name}: {row[what]} {what.replace('_', ' ')}, more than {limit}"
         for name, row in found.items()
         for what, limit in limits.items()
-        if (row[what] or 0) > limit
+        if (row.get(what) or 0) > limit
     ]
 
 
