@@ -9,7 +9,8 @@ import pytest
 from medmoe_lite.bases.checksums import base_digest
 from medmoe_lite.measure.stats import over_seeds
 from medmoe_lite.paths import data_dir
-from medmoe_lite.reproduce.verdict import VERDICTS
+from medmoe_lite.reproduce.ladder import CLAIMS
+from medmoe_lite.reproduce.verdict import NOT_TESTABLE, VERDICTS
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +28,12 @@ def test_it_belongs_to_the_shipped_base_and_says_when_and_with_what(ladder):
 def test_each_claim_has_five_seeds_and_a_verdict(ladder):
     assert ladder["claims"]
     assert ladder["failures"] == {}
+    assert set(CLAIMS) == set(ladder["claims"])
     for claim in ladder["claims"].values():
-        assert len(claim["seeds"]) >= 5
         assert claim["verdict"] in VERDICTS
+        untestable = claim["verdict"] == NOT_TESTABLE
+        assert untestable == (not claim["seeds"])
+        assert untestable or len(claim["seeds"]) >= 5
 
 
 def test_the_means_can_be_computed_again_from_the_seeds(ladder):

@@ -190,11 +190,11 @@ def problems(source: Path) -> list[str]:
     found = []
     solved = nbformat.read(solved_path, as_version=4)
     wanted = notebook(cells, learner=False)
+    if [cell.id for cell in wanted.cells] != [cell.id for cell in solved.cells]:
+        return [f"{source.stem}: the solution has other cells than the source. {cure}"]
     for want, have in zip(wanted.cells, solved.cells, strict=False):
         if (want.id, want.source, want.metadata) != (have.id, have.source, have.metadata):
             found.append(f"{source.stem}: solution cell {have.id!r} is out of step. {cure}")
-    if len(wanted.cells) != len(solved.cells):
-        found.append(f"{source.stem}: the solution has another number of cells. {cure}")
     counts = [c.execution_count for c in solved.cells if c.cell_type == "code"]
     if counts != list(range(1, len(counts) + 1)):
         found.append(f"{source.stem}: execution counts are not 1..{len(counts)}. {cure}")

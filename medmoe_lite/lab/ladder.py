@@ -7,6 +7,7 @@ not visible here, contradicted, not testable at this scale; nulls are shown like
 
 import json
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def numbers(claim_id: str, arm: str, measure: str) -> list[Any]:
     return found[measure]
 
 
-def told(effect: dict[str, Any]) -> str:
+def told(effect: Mapping[str, Any]) -> str:
     """An effect in words: what, mean, interval.
 
     >>> told({"says": "facts", "mean": -0.6249, "low": -0.6997, "high": -0.5501})
@@ -73,6 +74,10 @@ def told(effect: dict[str, Any]) -> str:
     """
     if effect["mean"] is None:
         return f"{effect['says']}: not measured"
+    if effect["low"] is None:
+        return f"{effect['says']}: {effect['mean']:+.3f} (one seed, no interval)"
+    if effect["low"] is None:
+        return f"{effect['says']}: {effect['mean']:+.3f} (one seed, no interval)"
     span = f"{effect['low']:+.3f} to {effect['high']:+.3f}"
     return f"{effect['says']}: {effect['mean']:+.3f} ({span})"
 

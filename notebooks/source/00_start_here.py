@@ -380,7 +380,7 @@ pick_track()
 # you solve is kept in one small file on this machine; nobody grades it. Come back here to see how
 # far you are.
 
-# %% id="map" tags=["keep-output"]
+# %% id="course-map"
 from medmoe_lite.lab.course_map import course_map
 
 course_map()
