@@ -217,11 +217,13 @@ fingerprint = use("10.3", fingerprint)
 # | rank | 2, 8, 16 | 8 |
 
 # %% [markdown] id="step-4-exercise"
-# **Exercise 10.4** (easy, 10 minutes). Fill in a card: `id`, `hypothesis` (a sentence), `arms`
-# ("ours" and "other", each a dict of settings; they differ in one), `measure` ("new": tested
-# specialties, "near": other specialties; unseen conditions in both), `expect`, `margin`, `seeds`,
-# `budget_seconds` (about 4 a run, 60 at most). Why it matters: whatever you leave open now, you
-# will choose later, knowing the result.
+# **Exercise 10.4** (easy, 10 minutes). Fill in a card. Why it matters: whatever you leave open now,
+# you will choose later, knowing the result.
+#
+# - `id` (a short name) and `hypothesis` (a sentence that could turn out false)
+# - `arms`: "ours" and "other", each a dict of settings; they differ in one
+# - `measure`: "new" (tested specialties) or "near" (the others); unseen conditions in both
+# - `expect`, `margin`, `seeds`, and `budget_seconds` (about 4 a run, 60 at most)
 
 # %% id="ex-card"
 ### BEGIN SOLUTION

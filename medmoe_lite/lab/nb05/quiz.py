@@ -53,7 +53,9 @@ QUIZ = (
                 "All Z become equal, so what is multiplied by more is used less: the own kind.",
                 right=True,
             ),
-            Choice("All experts are used alike.", "That is δ = 0."),
+            Choice(
+                "All experts are used alike.", "That is what δ = 0 asks for, without any groups."
+            ),
         ),
     ),
     Question(

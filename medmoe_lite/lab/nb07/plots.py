@@ -103,7 +103,7 @@ def forgetting(
     wanted = [arm for arm in dict.fromkeys((*beside, chosen)) if arm in known]
     if chosen not in known:
         raise ValueError(f"lambda {weight} is not recorded; there are: {', '.join(known)}.")
-    figure, axes = plots.new_axes(10.6, 3.7, columns=3)
+    figure, axes = plots.new_axes(9.6, 3.4, columns=3)
     titles = {"heldout": "Facts, held-out wordings", "formats": "Formats", "overlap": "Overlap"}
     told = []
     for index, arm in enumerate(wanted):

@@ -49,7 +49,7 @@ QUIZ = (
                 " refuses to do it silently, and unpacking costs memory that a plan must hold.",
                 right=True,
             ),
-            Choice("Attention cannot be in 4 bits.", "In stage 1 it was."),
+            Choice("Attention cannot be in 4 bits.", "In stage 1 it was in 4 bits, and it worked."),
             Choice(
                 "A merged layer has to learn on.",
                 "It is frozen. In stage 2 the shared experts and the alignment learn.",
