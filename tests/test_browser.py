@@ -115,7 +115,9 @@ def open_and_run(page, notebook):
     page.click(".lm-Menu-item[data-command='runmenu:run-all']")
 
 
-SOURCES = build.sources()
+# One by default, every notebook with controls with MEDMOE_SLOW=1: half a minute each.
+SLOW = os.environ.get("MEDMOE_SLOW", "0") not in ("", "0")
+SOURCES = [s for s in build.sources() if SLOW or s.stem[:2] == "03"]
 WITH_CONTROLS = [s for s in SOURCES if "explorer" in s.read_text(encoding="utf-8")]
 PICTURE = ".jupyter-widgets img[src^='data:image/png']"
 CONTROLS = (
