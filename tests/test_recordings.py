@@ -10,7 +10,7 @@ from medmoe_lite.bases.checksums import base_digest
 from medmoe_lite.lab.record import BASES, keep_recording
 from medmoe_lite.paths import data_dir
 
-RECORDED = sorted((data_dir() / "recorded").glob("0*.json"))
+RECORDED = sorted((data_dir() / "recorded").glob("[0-9]*.json"))
 EFFECTS = sorted((data_dir() / "recorded").glob("nano_effects*.json"))
 
 

@@ -76,8 +76,6 @@ def told(effect: Mapping[str, Any]) -> str:
         return f"{effect['says']}: not measured"
     if effect["low"] is None:
         return f"{effect['says']}: {effect['mean']:+.3f} (one seed, no interval)"
-    if effect["low"] is None:
-        return f"{effect['says']}: {effect['mean']:+.3f} (one seed, no interval)"
     span = f"{effect['low']:+.3f} to {effect['high']:+.3f}"
     return f"{effect['says']}: {effect['mean']:+.3f} ({span})"
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SECONDS = 20.0
+SECONDS = 60.0  # of the clock: a busy machine is slow, a loop without end is endless
 
 
 class TooLong(BaseException):

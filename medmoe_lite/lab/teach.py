@@ -64,9 +64,10 @@ def _batch(rows: Sequence[Example], tokenizer: Any) -> Batch:
 
 def teach(model: Any, batches: Sequence[Batch], lr: float = 4e-3) -> list[float]:
     """One step of AdamW a batch, with a linear fall of the learning rate; returns the losses."""
+    batches = shortened(batches)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
-    batches, losses = shortened(batches), []
+    losses = []
     for step, batch in enumerate(batches):
         optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 10, 1 - 0.9 * step / len(batches))
         loss = model(**batch).loss

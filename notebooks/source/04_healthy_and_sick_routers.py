@@ -96,8 +96,8 @@ print("weights:", [round(v, 2) for v in weights[0].mean(0).tolist()])
 #
 # **Exercise 4.2** (medium, 8 minutes). Return evenness, busiest, dead. Evenness is the entropy of
 # the load divided by its largest value, so 1 is even. Busiest is the largest share. Dead counts
-# experts with less than a tenth of an even share. Why it matters: entropies in bits, in nats and
-# of four or eight experts cannot be compared. Shares of the largest value can.
+# experts with less than a tenth of an even share. Why it matters: entropies in bits, in nats, of
+# four or eight experts cannot be compared.
 
 # %% id="ex-dials"
 def dials(load):
@@ -395,8 +395,9 @@ reveal("4.B", nb04.words.best_k())
 # ## By token or by task: the price
 #
 # A task gate chooses from a label, not from the token. The line `by task` above is its time while
-# the experts stay beside the base: little is saved, as the experts themselves cost most. The real
-# advantage is another one. For one task the gate is constant, so the open experts can be merged
+# the experts stay beside the base: little is saved, as the experts themselves cost most.
+#
+# The real advantage is another one. For one task the gate is constant, so the open experts can be merged
 # into the base and cost nothing more. A token gate can never be merged.
 
 # %% id="task-recorded" seeds="MING.open-3"

@@ -197,8 +197,8 @@ first, second = scores[nb08.bench.WHERE[0], True], scores[nb08.bench.NOWHERE, Tr
 reveal("8.B", f"right in {about(first, 2)} and {about(second, 2)} of the texts; a guess is 0.33")
 
 # %% [markdown] id="leak-reading"
-# Validation cannot tell the two prompts apart: it is about 1 even where nobody can know the class.
-# And where the prompt does hold it, the head that may read answers learns less from it.
+# With answers in view, validation cannot tell the two prompts apart: its score is about 1 even where
+# nobody can know the class. And where the prompt does hold it, that head has learned less from it.
 
 # %% [markdown] id="step-3"
 # ## Step 3: the joint loss
@@ -508,7 +508,8 @@ for arm in ladder.claim("pooling")["arms"]:
 # %% [markdown] id="ablation-reading"
 # In the live run the text had to learn 70 tokens in 50 steps; in the record the text is one word. A
 # head looks best where the alternative is hardest. And only an accuracy clearly above the blind
-# reader's shows that a question was read. LlamaCare publishes a score with ECI and none without.
+# reader's shows that a question was read. LlamaCare publishes a score with ECI; we
+# found none without.
 
 # %% [markdown] id="break"
 # ## Find the bug

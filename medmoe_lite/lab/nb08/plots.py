@@ -44,7 +44,7 @@ def confusion(true: Sequence[str], said: Sequence[str | None]) -> np.ndarray:
 
 def draw_confusion(axis: "Axes", table: np.ndarray, title: str) -> None:
     """Counts as colours with the numbers in them."""
-    drawn = axis.imshow(table, cmap="cividis", aspect="auto", vmin=0, vmax=max(1, table.max()))
+    axis.imshow(table, cmap="cividis", aspect="auto", vmin=0, vmax=max(1, table.max()))
     axis.set_xticks(range(len(LABELS) + 1), [*LABELS, SILENT])
     axis.set_yticks(range(len(LABELS)), LABELS)
     axis.tick_params(length=0)
