@@ -181,7 +181,7 @@ def small_ladder(tmp_path, monkeypatch):
 
 def test_words_are_made_from_the_ladder(small_ladder, capsys):
     best = nb04.words.best_k()
-    assert best.startswith("K = 3 0.450, K = 2 0.300")
+    assert best.startswith("0.450 with K = 3, 0.300 with K = 2")
     assert best.endswith("not visible here")
     nb04.words.effects("top_k")
     said = capsys.readouterr().out

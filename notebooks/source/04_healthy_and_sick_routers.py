@@ -61,8 +61,8 @@ from medmoe_lite.lab.live import live
 # ## Step 1: count who works
 #
 # **Exercise 4.1** (easy, 5 minutes). Turn gate weights into the load: of all choices, which share
-# fell on each expert? Padding makes no choice. Why it matters: a batch of short texts is mostly
-# padding. Counted in, it is the busiest customer of all. Stuck? Type `hint("4.1")`.
+# fell on each expert? Padding makes no choice. Why it matters: a batch of short and long texts can
+# be half padding. Counted in, it outvotes the words. Stuck? Type `hint("4.1")`.
 
 # %% id="ex-load"
 def expert_load(weights, mask):
@@ -275,8 +275,8 @@ for name, one in (("at the start", untrained), ("sick", sick), ("healthy", healt
 
 # %% [markdown] id="mismatch-text"
 # The third question needs scores: is an expert that is used more also better when it works alone?
-# That was recorded: the rank correlation of use and own score, 1 where they agree, minus 0.5 in
-# the first line and as it is in the second.
+# That was recorded, as a rank correlation of use and own score: 1 where they agree. The claim says
+# it is below 0.5. The first line is its distance from 0.5, the second its distance from 0.
 
 # %% id="mismatch"
 nb04.words.effects("mismatch")
@@ -309,8 +309,10 @@ ladder.show_claim("collapse")
 nb04.words.effects("collapse")
 
 # %% [markdown] id="natural-reading"
-# Two questions hide in this claim: does the loss even out the load, and does the model answer
-# better for it? An even load is no goal in itself. With two open experts of eight, 0.125 is even
+# Each line is a difference with its 95 % interval over seeds. Two questions hide in this claim: does
+# the loss even out the load (less for the busiest expert), and what do the answers pay or gain?
+#
+# An even load is no goal in itself. With two open experts of eight, 0.125 is even for the busiest
 # and 0.5 is collapse.
 
 # %% [markdown] id="step-5"
@@ -351,9 +353,9 @@ ladder.show_claim("experts")
 nb04.words.effects("experts")
 
 # %% [markdown] id="sweep-reading"
-# One thing is still not equal, and cannot be: with a fixed total rank and two open experts, more
-# experts means fewer columns at work for a token. A gap in this sweep may come from the number of
-# experts or from the open rank. To tell them apart you would have to change $K$ as well.
+# The recorded runs also have one plain LoRA in attention, the same in all of them. One thing is not
+# equal and cannot be: with a fixed total rank and two open experts, more experts means fewer
+# columns at work for a token. To tell the two apart you would have to change $K$ as well.
 
 # %% [markdown] id="k-text"
 # ## How many open experts, and what do they cost?
@@ -395,10 +397,10 @@ reveal("4.B", nb04.words.best_k())
 # ## By token or by task: the price
 #
 # A task gate chooses from a label, not from the token. The line `by task` above is its time while
-# the experts stay beside the base: little is saved, as the experts themselves cost most.
+# the experts stay beside the base: to choose from a label is work as well.
 #
-# The real advantage is another one. For one task the gate is constant, so the open experts can be merged
-# into the base and cost nothing more. A token gate can never be merged.
+# The real advantage is another one. For one task the gate is constant, so the open experts can be
+# merged into the base and cost nothing more. A token gate can never be merged.
 
 # %% id="task-recorded" seeds="MING.open-3"
 ratio = times["by task"]["one token"] / times["K = 2"]["one token"]

@@ -197,7 +197,10 @@ def check_diagnosis(diagnosis: Any) -> Verdict:
     if missed:
         text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
         return wrong(f"wrong-{missed[0]}", text)
-    return right("all causes found, from three dials and a heatmap. No single one shows them all.")
+    return right(
+        "all causes found. P spreads every token, so tokens decide less. Q never moves. R is even "
+        "by its own count only, as padding is in it. No single dial shows all three."
+    )
 
 
 def _bank(key: str, title: str, test: Any, answer: Any) -> Exercise:

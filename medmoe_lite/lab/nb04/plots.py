@@ -120,12 +120,12 @@ def quality_time(
         axis.plot(x, row.mean(), marker, color=colour, markersize=10, label=name)
         told.append(f"{name}: score {row.mean():.3f} ({seeds(len(row))}) at ≈{x:.2f} times")
     axis.margins(y=0.12)
-    axis.set_xlim(0.95, max(times[name] for name in quality) + 0.35)
+    axis.set_xlim(0.95, max(times[name] for name in quality) + 0.45)
     axis.axvline(1, color=plots.PALETTE["base"], linestyle=":", linewidth=1)
     axis.annotate(" the base alone", (1, 0.03), xycoords=("data", "axes fraction"), fontsize=11)
     axis.set(xlabel=f"time of a forward pass, multiples of {against} (this run)",
              ylabel="mean of the medical tasks")  # fmt: skip
     title = f"Quality (recorded, {seeds(most)}) against time (this run)"
     axis.set_title(title)
-    plots._legend(axis, loc="upper left")
+    plots._legend(axis, loc="upper right")
     return figure, f"{title}. A dash a seed, a marker at the mean. {'; '.join(told)}."

@@ -25,9 +25,9 @@ def best_k() -> str:
     """Which K has the highest mean, and what the ladder says of the paper's choice."""
     found = {name: mean(scores) for name, scores in quality_by_k().items()}
     order = sorted(found, key=found.__getitem__, reverse=True)
-    listed = ", ".join(f"{name} {found[name]:.3f}" for name in order)
+    listed = ", ".join(f"{found[name]:.3f} with {name}" for name in order)
     verdict = ladder.claim("top_k")["verdict"]
-    return f"{listed}. Two better than one, three no better than two: {verdict}"
+    return f"{listed}. That two beat one and three add nothing: {verdict}"
 
 
 def level(claim: str, arm: str, measure: str) -> str:
