@@ -11,6 +11,7 @@ from torch import nn
 from medmoe_lite.lab import lora
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import factor, largest_difference, named_factor, same, untouched
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb01.failure import CAUSES, SICK, evidence
 from medmoe_lite.lab.nb01.hints import HINTS
 from medmoe_lite.lab.nb01.mutants import MUTANTS
@@ -241,18 +242,9 @@ def check_count(count: Any) -> Verdict:
     return wrong("values", f"you count {learning} of {whole}; it should be 60 of 280.")
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """1.6: which cause each sick run has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    unknown = [cause for cause in diagnosis.values() if cause not in CAUSES]
-    if unknown or set(diagnosis) != set(SICK):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all causes found. Each leaves its own mark on the first steps.")
+check_diagnosis = diagnosis(
+    SICK, CAUSES, evidence, "all causes found. Each leaves its own mark on the first steps."
+)
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:

@@ -13,6 +13,7 @@ from torch import Tensor
 from medmoe_lite import nf4
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import factor, largest_difference, same
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb02 import qlora
 from medmoe_lite.lab.nb02.check_layer import check_layer
 from medmoe_lite.lab.nb02.failure import CAUSES, SICK, evidence
@@ -281,19 +282,9 @@ def check_double(double_quantise: Any) -> Verdict:
     return right("600 scales: one byte each, 3 scales of their own, and one mean.")
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """2.6: which cause each sick run has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all causes found. One of them the exam alone would never have shown.")
+check_diagnosis = diagnosis(
+    SICK, CAUSES, evidence, "all causes found. One of them the exam alone would never have shown."
+)
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:

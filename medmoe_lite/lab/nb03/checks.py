@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from medmoe_lite.lab import molora
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import factor, largest_difference, named_factor, same, untouched
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb03.failure import CAUSES, SICK, evidence
 from medmoe_lite.lab.nb03.hints import HINTS
 from medmoe_lite.lab.nb03.mutants import MUTANTS
@@ -360,19 +361,12 @@ def check_count(count: Any) -> Verdict:
     return wrong("values", f"you count {active} of {whole}; it should be 268 of 808.")
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """3.6: which cause each sick router has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all causes found. None of them raises an error: only the dials show them.")
+check_diagnosis = diagnosis(
+    SICK,
+    CAUSES,
+    evidence,
+    "all causes found. None of them raises an error: only the dials show them.",
+)
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:

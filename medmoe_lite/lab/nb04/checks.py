@@ -12,6 +12,7 @@ from torch import Tensor
 
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import largest_difference, same
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb04 import check_scalars, reference
 from medmoe_lite.lab.nb04.case import MASK, PADDED, REAL, B, E, K, T, batch
 from medmoe_lite.lab.nb04.failure import CAUSES, SICK, evidence
@@ -185,22 +186,13 @@ def check_sweep(same_rank: Any) -> Verdict:
     return right("32 rank columns and scale 2 in every setting; only the cut differs.")
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """4.6: which cause each sick run has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right(
-        "all causes found. P spreads every token, so tokens decide less. Q never moves. R is even "
-        "by its own count only, as padding is in it. No single dial shows all three."
-    )
+check_diagnosis = diagnosis(
+    SICK,
+    CAUSES,
+    evidence,
+    "all causes found. P spreads every token, so tokens decide less. Q never moves. R is even by "
+    "its own count only, as padding is in it. No single dial shows all three.",
+)
 
 
 def _bank(key: str, title: str, test: Any, answer: Any) -> Exercise:

@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any
 
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb05 import reference
 from medmoe_lite.lab.nb05.checks_merge import check_merge
 from medmoe_lite.lab.nb05.checks_tensors import check_columns, check_groups
@@ -112,19 +113,9 @@ def check_count(mixture_numbers: Any) -> Verdict:
     return wrong("values", text)
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """5.6: which cause each sick run has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all causes found. None of them raises an error or shows in the loss.")
+check_diagnosis = diagnosis(
+    SICK, CAUSES, evidence, "all causes found. None of them raises an error or shows in the loss."
+)
 
 
 def _bank(key: str, title: str, test: Any, answer: Any) -> Exercise:

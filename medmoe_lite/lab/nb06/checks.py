@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import factor, largest_difference, named_factor, same, untouched
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.lora import LoRALinear
 from medmoe_lite.lab.nb06 import layer as key
 from medmoe_lite.lab.nb06.checks_layer import check_layer
@@ -129,19 +130,12 @@ def check_drop(drop: Any) -> Verdict:
     return right(f"output = base + shared expert; {kept} numbers stay, the routed part is gone.")
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """6.6: which cause each bad drop has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all causes found. None of them raises an error: only the dials tell them apart.")
+check_diagnosis = diagnosis(
+    SICK,
+    CAUSES,
+    evidence,
+    "all causes found. None of them raises an error: only the dials tell them apart.",
+)
 
 
 def _bank(number: str, title: str, test: Any, reference: Any) -> Exercise:

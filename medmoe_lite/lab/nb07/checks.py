@@ -14,6 +14,7 @@ from torch import Tensor
 
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
 from medmoe_lite.lab.compare import factor, largest_difference, same, untouched
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb07 import reference
 from medmoe_lite.lab.nb07.check_stage import check_stage
 from medmoe_lite.lab.nb07.failure import CAUSES, SICK, evidence
@@ -321,19 +322,9 @@ def check_take_out(take_out: Any) -> Verdict:
     return right("A Q is zero, and the rest of A is as it was.")
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """7.6: which cause each sick run has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all causes found. Each of these runs ends without an error.")
+check_diagnosis = diagnosis(
+    SICK, CAUSES, evidence, "all causes found. Each of these runs ends without an error."
+)
 
 
 def _bank(key: str, title: str, test: Any, answer: Any) -> Exercise:

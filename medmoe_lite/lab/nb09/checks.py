@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb09 import answers
 from medmoe_lite.lab.nb09.failure import CAUSES, SICK, evidence
 from medmoe_lite.lab.nb09.hints import HINTS
@@ -310,19 +311,12 @@ def check_hours(gpu_hours: Any) -> Verdict:
     )
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """9.7: which cause each broken run has."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all four found. Only one of them raises an error, and that before it starts.")
+check_diagnosis = diagnosis(
+    SICK,
+    CAUSES,
+    evidence,
+    "all four found. Only one of them raises an error, and that before it starts.",
+)
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:

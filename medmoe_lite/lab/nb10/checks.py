@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from medmoe_lite.lab.checks import Exercise, Verdict, not_attempted, right, wrong
+from medmoe_lite.lab.diagnosis import diagnosis
 from medmoe_lite.lab.nb10 import rule
 from medmoe_lite.lab.nb10.card import mistake as card_mistake
 from medmoe_lite.lab.nb10.examples import CARD
@@ -351,19 +352,12 @@ def _count(
     raise ValueError("no number of seeds is enough")
 
 
-def check_diagnosis(diagnosis: Any) -> Verdict:
-    """10.6: which mistake each report makes."""
-    if not isinstance(diagnosis, dict) or not diagnosis:
-        return not_attempted()
-    if all(cause is None or cause is Ellipsis for cause in diagnosis.values()):
-        return not_attempted()
-    if set(diagnosis) != set(SICK) or any(cause not in CAUSES for cause in diagnosis.values()):
-        return wrong("form", f"give one of CAUSES for each of {', '.join(SICK)}.")
-    missed = [name for name, cause in SICK.items() if diagnosis[name] != cause]
-    if missed:
-        text = f"{len(SICK) - len(missed)} of {len(SICK)} are right. {evidence(missed[0])}"
-        return wrong(f"wrong-{missed[0]}", text)
-    return right("all three found. Each report quotes true numbers, and each gain is made up.")
+check_diagnosis = diagnosis(
+    SICK,
+    CAUSES,
+    evidence,
+    "all three found. Each report quotes true numbers, and each gain is made up.",
+)
 
 
 def _bank(key: str, title: str, test: Any, reference: Any) -> Exercise:
