@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medmoe_lite.measure import bootstrap_interval, over_seeds, paired_over_seeds
-from medmoe_lite.measure.stats import student_t
+from medmoe_lite.measure.stats import correlations_over_seeds, student_t
 
 
 def test_bootstrap_agrees_with_all_resamples_of_a_small_case():
@@ -81,3 +81,23 @@ def test_pairing_sees_what_the_spread_hides():
     assert found.low > 0
     with pytest.raises(ValueError, match="cannot be paired"):
         paired_over_seeds([1, 2], [1])
+
+
+def test_an_interval_of_correlations_is_fishers():
+    values = [0.2, 0.9, -0.3, 0.6, 0.75]
+    found = correlations_over_seeds(values)
+    z = [0.5 * math.log((1 + r) / (1 - r)) for r in values]
+    mean = sum(z) / 5
+    half = 2.776445 * math.sqrt(sum((v - mean) ** 2 for v in z) / 4 / 5)
+
+    def back(v):
+        return (math.exp(2 * v) - 1) / (math.exp(2 * v) + 1)
+
+    assert found.low == pytest.approx(back(mean - half), abs=1e-5)
+    assert found.high == pytest.approx(back(mean + half), abs=1e-5)
+    assert found.mean == pytest.approx(back(mean), abs=1e-9)
+
+
+def test_the_interval_of_perfect_correlations_stays_inside():
+    found = correlations_over_seeds([1.0, 1.0, -0.4, 1.0])
+    assert -1 < found.low < found.mean < found.high < 1

@@ -47,6 +47,13 @@ def test_commands_exist_at_both_doors(root, text):
     assert all(re.search(rf"^\.PHONY:.* {name}\b", makefile, re.M) for name in named)
 
 
+def test_the_minutes_of_reading_are_those_of_the_notebooks(root, text):
+    for source in (root / "notebooks/source").glob("*.py"):
+        (minutes,) = re.findall(r'id="title" minutes=(\d+)', source.read_text(encoding="utf-8"))
+        (row,) = re.findall(rf"\(notebooks/{source.stem}\.ipynb\).*", text)
+        assert row.endswith(f"| {minutes} min |")
+
+
 def test_the_budgets_in_the_text_hold_for_the_recorded_ones(root, text):
     words = " ".join(text.split())
     assert "in less than 3 minutes and in less than 1.2 GB" in words

@@ -84,7 +84,7 @@ def row(claim_id: str) -> tuple[str, str, str, str]:
     """Cells of the ledger: paper, hypothesis, verdict, primary effects."""
     found = claim(claim_id)
     effects = "; ".join(told(effect) for effect in found["effects"] if effect["primary"])
-    seen = f"{effects}, {len(found['seeds'])} seeds" if found["seeds"] else found["why"]
+    seen = f"{effects}, {_seeds(found)}" if found["seeds"] else found["why"]
     return found["paper"], found["hypothesis"], found["verdict"], seen
 
 
@@ -115,7 +115,12 @@ def claim_figure(claim_id: str) -> "tuple[Figure, str]":
     if drawn is None:
         raise ValueError(f"{claim_id!r} was not run: {found['why']}.")
     figure, text = drawn
-    return figure, f"Recorded over {len(found['seeds'])} seeds. {found['title']} {text}"
+    return figure, f"Recorded over {_seeds(found)}. {found['title']} {text}"
+
+
+def _seeds(found: Mapping[str, Any]) -> str:
+    count = len(found["seeds"])
+    return f"{count} seed{'s' if count != 1 else ''}"
 
 
 def show_claim(claim_id: str) -> None:

@@ -53,17 +53,23 @@ def begin(seed: int = 0, threads: int | None = None) -> None:
     publish(text, "")
 
 
+def enlarge(figure: "Figure") -> None:
+    """Set text that is smaller than `SMALLEST` points to that size."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and float(text.get_fontsize()) < SMALLEST:
+            text.set_fontsize(SMALLEST)
+
+
 def png(figure: "Figure") -> bytes:
     """A figure as PNG bytes, the same bytes for the same figure; closes it.
 
     Text smaller than `SMALLEST` points is set to that size.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
-        if isinstance(text, Text) and float(text.get_fontsize()) < SMALLEST:
-            text.set_fontsize(SMALLEST)
+    enlarge(figure)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)

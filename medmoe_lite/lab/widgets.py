@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from medmoe_lite.lab.html import escape, in_notebook, publish
+from medmoe_lite.lab.quick import Pen
 from medmoe_lite.lab.show import png
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def wire(draw: "Callable[..., tuple[Figure, str]]", controls: "dict[str, ipywidg
     """The box of controls, picture and sentence that `explorer` shows."""
     import ipywidgets
 
-    image, caption = ipywidgets.HTML(), ipywidgets.HTML()
+    image, caption, pen = ipywidgets.HTML(), ipywidgets.HTML(), Pen()
 
     def redraw(change: Any = None) -> None:
         try:
@@ -65,7 +66,7 @@ def wire(draw: "Callable[..., tuple[Figure, str]]", controls: "dict[str, ipywidg
         except ValueError as error:
             caption.value = escape(str(error))
             return
-        image.value = _img(png(figure), text)
+        image.value = _img(pen(figure), text)
         caption.value = f"<small>{escape(text)}</small>"
 
     redraw()

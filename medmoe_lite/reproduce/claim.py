@@ -53,6 +53,7 @@ class Effect(NamedTuple):
         margin: the smallest difference that counts.
         other_measure: where the other arm's number has another name.
         primary: whether the verdict rests on it; the rest is shown beside.
+        correlation: the number is a correlation, held against a number: its interval is Fisher's.
     """
 
     says: str
@@ -63,6 +64,7 @@ class Effect(NamedTuple):
     margin: float = 0.05
     other_measure: str | None = None
     primary: bool = True
+    correlation: bool = False
 
 
 class Condition(NamedTuple):

@@ -13,20 +13,21 @@ EQUAL = (
     "LoRA of rank 8 on all linear layers, same items, order, steps and learning rate; joint "
     "loss 0.8 LM + 0.2 CE with the head, LM alone without. The head's own numbers come on top."
 )
+LOOKS = "a reader who never looks at the question gets about half of these items, .6 with luck"
 NEEDS = ("medmoe_lite.eci_model:with_eci",)
 
 
 def head(pooling: str, **more: Any) -> Work:
     """A `Work` with an ECI head."""
     name = f"eci_{pooling}" + ("_four_bit" if more.get("four_bit") else "")
-    return Work(name, partial(run_labels, pooling=pooling, **more), seconds=20)
+    return Work(name, partial(run_labels, pooling=pooling, **more), seconds=45)
 
 
 HEAD = head("mean_max")
-GENERATED = Work("eci_none", partial(run_labels, pooling=None), seconds=20)
+GENERATED = Work("eci_none", partial(run_labels, pooling=None), seconds=40)
 HEAD_4 = head("mean_max", four_bit=True, generate=True)
 GENERATED_4 = Work(
-    "eci_none_four_bit", partial(run_labels, pooling=None, four_bit=True), seconds=30
+    "eci_none_four_bit", partial(run_labels, pooling=None, four_bit=True), seconds=60
 )
 
 ECI = Claim(
@@ -49,7 +50,7 @@ ECI = Claim(
         Effect("the head helps generation", "generated.accuracy", "head", "generated", "more",
                0.03, other_measure="accuracy", primary=False),
     ),
-    conditions=(Condition("generated", "accuracy", 0.4, why="the task must be learnable"),),
+    conditions=(Condition("generated", "accuracy", 0.65, why=LOOKS),),
     needs=NEEDS,
     plot=Plot(curve="curve", label="accuracy"),
     quick=True,
@@ -98,7 +99,7 @@ FOUR_BIT = Claim(
         Effect("with the head", "accuracy", "head, 4 bits", "head", "no less", 0.05),
         Effect("generated", "accuracy", "generated, 4 bits", "generated", "no less", 0.05),
     ),
-    conditions=(Condition("generated", "accuracy", 0.4, why="the task must be learnable"),),
+    conditions=(Condition("generated", "accuracy", 0.65, why=LOOKS),),
     needs=NEEDS,
     plot=Plot(("accuracy", "area"), label="accuracy, at the end and on the way"),
 )
@@ -115,8 +116,8 @@ STEPS = Claim(
     published="no number found; the prompt's wording is not public and is reconstructed here",
     source=SOURCE,
     arms={
-        "three steps": Work("three_steps", partial(run_steps, three=True), seconds=42),
-        "at once": Work("one_step", partial(run_steps, three=False), seconds=15),
+        "three steps": Work("three_steps", partial(run_steps, three=True), seconds=75),
+        "at once": Work("one_step", partial(run_steps, three=False), seconds=30),
     },
     effects=(
         Effect("decisions", "accuracy", "three steps", "at once", margin=0.03),

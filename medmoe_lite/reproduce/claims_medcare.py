@@ -113,8 +113,25 @@ MISMATCH = Claim(
     source="arXiv 2406.17484, section 5",
     arms={"experts alone": MISMATCH_WORK},
     effects=(
-        Effect("rank correlation", "rank_correlation", "experts alone", 0.5, "less", 0.0),
-        Effect("from none", "rank_correlation", "experts alone", 0.0, "same", 0.3, primary=False),
+        Effect(
+            "rank correlation",
+            "rank_correlation",
+            "experts alone",
+            0.5,
+            "less",
+            0.0,
+            correlation=True,
+        ),
+        Effect(
+            "from none",
+            "rank_correlation",
+            "experts alone",
+            0.0,
+            "same",
+            0.3,
+            primary=False,
+            correlation=True,
+        ),
     ),
     conditions=(
         Condition("experts alone", "spread", 0.02, why="equal scores have no order to compare"),

@@ -1,7 +1,7 @@
 """From numbers of seeds to a verdict, by rules that know no claim.
 
-An effect is a mean difference d over seeds with its 95 % interval (Student's t, paired), held
-against the margin m that the claim fixed beforehand:
+An effect is a mean difference d over seeds with its 95 % interval (Student's t, paired; of a
+correlation Fisher's), held against the margin m that the claim fixed beforehand:
 
     expect "more"      holds        interval above 0 and d >= m
                        contradicted interval below 0 and d <= -m
@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..measure.stats import over_seeds, paired_over_seeds
+from ..measure.stats import correlations_over_seeds, over_seeds, paired_over_seeds
 from .claim import Claim, Condition, Effect
 from .words import words_for
 
@@ -127,10 +127,21 @@ def measure_effect(effect: Effect, runs: Runs, seeds: Sequence[int]) -> Found:
         mean = values[0] if values else float("nan")
         note = "one seed shows no spread, so nothing is decided"
         return Found(effect, values, mean, float("nan"), float("nan"), "", note)
-    spread = paired_over_seeds(ours, other)
-    numbers = (spread.mean, spread.low, spread.high)
+    numbers = _interval(effect, ours, other)
     said = judge(*numbers, effect.expect, effect.margin)
     return Found(effect, values, *numbers, said, nuance(*numbers, effect.margin, effect.expect))
+
+
+def _interval(
+    effect: Effect, ours: Sequence[float], other: Sequence[float]
+) -> tuple[float, float, float]:
+    """Mean, lower and upper end of ours - other."""
+    if effect.correlation and not isinstance(effect.other, str):
+        spread = correlations_over_seeds(ours)
+        shift = float(effect.other)
+    else:
+        spread, shift = paired_over_seeds(ours, other), 0.0
+    return spread.mean - shift, spread.low - shift, spread.high - shift
 
 
 def failed(condition: Condition, runs: Runs, seeds: Sequence[int]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from ..measure.effects import FORMATS, GENERAL
 from ..tasks import Example, every_fact, make
 from .claim import Work
-from .settings import LEARNING_RATE, SIZES
+from .settings import LABEL_ITEMS, LEARNING_RATE, SIZES
 from .worker import Series, read_result
 
 MEDICAL = ("heldout", *FORMATS)
@@ -61,7 +61,9 @@ class Workshop:
         facts = third(every_fact("kept", "taught"))
         found = {"facts": facts}
         found |= {f"facts_{p}": share(facts, p / 100) for p in (25, 50)}
-        found |= {name: make(name, "train", few, TRAIN_SEED) for name in (*FORMATS, "classify")}
+        found |= {name: make(name, "train", few, TRAIN_SEED) for name in FORMATS}
+        many = min(few, LABEL_ITEMS) if few < 800 else LABEL_ITEMS
+        found["classify"] = make("classify", "train", many, TRAIN_SEED)
         found["formats"] = [item for name in FORMATS for item in found[name]]
         general = make("knowledge", "train", few, TRAIN_SEED)
         for name in GENERAL:

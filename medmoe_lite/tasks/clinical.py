@@ -106,7 +106,11 @@ def soap(rng: Random, split: str = "train", seen_conditions: bool = False) -> Ex
 
 
 def classify(rng: Random, split: str = "train") -> Example:
-    """Does a trial support a drug? yes from 7 of 10, no up to 3 of 10, else maybe."""
+    """Does a trial support a drug? yes from 7 of 10, no up to 3 of 10, else maybe.
+
+    `meta["other"]` is the label of the trial that is not asked about. Where it is another one,
+    a reader who never looks at the question is right at most every second time.
+    """
     drugs = rng.sample(entities("drugs", split), 2)
     conditions = rng.sample(entities("conditions", split), 2)
     counts = [rng.randint(0, 10) for _ in drugs]
@@ -117,8 +121,11 @@ def classify(rng: Random, split: str = "train") -> Example:
     which = rng.randrange(2)
     rng.shuffle(said)
     prompt = f"{' '.join(said)} Does {drugs[which]} help against {conditions[which]}?"
-    label = "yes" if counts[which] >= 7 else "no" if counts[which] <= 3 else "maybe"
-    return Example("classify", prompt, label, choices=("yes", "no", "maybe"), grader="label")
+    verdicts = ["yes" if n >= 7 else "no" if n <= 3 else "maybe" for n in counts]
+    label, other = verdicts[which], verdicts[1 - which]
+    labels = ("yes", "no", "maybe")
+    meta = {"other": other}
+    return Example("classify", prompt, label, choices=labels, grader="label", meta=meta)
 
 
 def interaction(rng: Random, split: str = "train") -> Example:
