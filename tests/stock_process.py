@@ -44,6 +44,11 @@ KINDS = {
     "float32": {"dtype": torch.float32},
     "bfloat16": {"dtype": torch.bfloat16},
     "four": {"quantization_config": four, "device_map": "cpu", "dtype": torch.float32},
+    "eight": {
+        "quantization_config": BitsAndBytesConfig(load_in_8bit=True),
+        "device_map": "cpu",
+        "dtype": torch.float32,
+    },
 }
 
 

@@ -39,6 +39,11 @@ def open_base(folder: Path, kind: str):
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 module.support_avx512bf16_for_cpu = False
         return model.eval()
+    if kind == "eight":
+        how = BitsAndBytesConfig(load_in_8bit=True)
+        return AutoModelForCausalLM.from_pretrained(
+            folder / "base", quantization_config=how, device_map="cpu", dtype=torch.float32
+        ).eval()
     return AutoModelForCausalLM.from_pretrained(
         folder / "base", dtype=getattr(torch, kind if kind != "auto" else "float32")
     ).eval()
@@ -66,11 +71,11 @@ def alignment(base):
 
 # name: how the model is made, what to_lora is told, the bases on which it is tried
 CASES = {
-    "lora": (lambda base: tiny(base=base, **PLAIN), {}, ["float32", "bfloat16", "four"]),
+    "lora": (lambda base: tiny(base=base, **PLAIN), {}, ["float32", "bfloat16", "four", "eight"]),
     "knowledge": (
         lambda base: drop_noise(tiny(base=base, shared_experts=2)),
         {},
-        ["float32", "bfloat16", "four", "auto"],
+        ["float32", "bfloat16", "four", "eight", "auto"],
     ),
     "alignment": (alignment, {"adapter": "alignment"}, ["float32"]),
     "both": (both, {"adapter": ["default", "alignment"]}, ["float32", "four"]),
@@ -89,7 +94,7 @@ CASES = {
     "task": (
         lambda base: tiny(base=base, gate="task", num_tasks=3, shared_experts=1, noise=0.2),
         {"task": 1},
-        ["float32", "bfloat16", "four"],
+        ["float32", "bfloat16", "four", "eight"],
     ),
     "task_factors": (
         lambda base: tiny(
