@@ -204,10 +204,13 @@ def lab(args):
 
 
 def lint(_args=()):
-    """Style, format and types; every one runs, the worst result counts."""
+    """Style, format, types and spelling; every one runs, the worst result counts."""
     setup()
-    print("ruff check, ruff format, mypy", flush=True)
+    print("ruff check, ruff format, mypy, codespell", flush=True)
+    words = ["notebooks/source", "medmoe_lite", "tests", "docs", "data"]
+    words += [name for name in os.listdir(ROOT) if name.endswith((".md", ".yml"))]
     checks = [("ruff", "check", "."), ("ruff", "format", "--check", "--quiet", "."), ("mypy",)]
+    checks.append(("codespell_lib", *words))
     return max(call(*check) for check in checks)
 
 

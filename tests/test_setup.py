@@ -32,10 +32,11 @@ def needed(project):
 
 
 def conda_lines(root):
-    """(requirement, comment) of each line of environment.yml, those for pip included."""
+    """(requirement, comment) of each line of environment.yml, those for pip and those that are
+    switched off included."""
     text = (root / "environment.yml").read_text(encoding="utf-8")
     body = text.split("dependencies:\n")[1]
-    found = re.findall(r"^ +- ([^#\n]+?)(?: +# (.*))?$", body, re.M)
+    found = re.findall(r"^ +(?:# )?- ([^#\n]+?)(?: +# (.*))?$", body, re.M)
     return [(line, comment) for line, comment in found if line != "pip:"]
 
 
@@ -67,7 +68,7 @@ def test_constraints_satisfy_the_ranges(root, needed):
     tested = {name.lower().replace("_", "-"): Version(v) for name, v in tested.items()}
     assert tested["torch"] == Version("2.13.0"), "no local version: +cpu exists on one index only"
     for name, spec in needed.items():
-        assert Requirement(f"{name}{spec}").specifier.contains(tested[name]), name
+        assert Requirement(f"{name}{spec}").specifier.contains(tested[name.replace("_", "-")]), name
 
 
 def test_torch_has_no_upper_bound(needed):
@@ -79,7 +80,9 @@ def test_no_gigabytes_of_cuda_without_a_gpu():
     assert torch.version.cuda is None or torch.cuda.is_available()
     if not torch.cuda.is_available():
         names = [(d.metadata["Name"] or "").lower() for d in metadata.distributions()]
-        assert [n for n in names if n.startswith("nvidia-") or n == "triton"] == []
+        small = {"nvidia-ml-py"}  # Python alone: codecarbon asks a card for its power with it
+        cuda = [n for n in names if n.startswith("nvidia-") or n == "triton"]
+        assert set(cuda) <= small
 
 
 def test_importing_the_command_is_light():
