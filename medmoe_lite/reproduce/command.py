@@ -38,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="folder (default: ladder or ladder-quick in ~/.cache/medmoe_lite)")
     add("--base", default="nano", help="nano, nano/seed1, a folder or a hub name (default: nano)")
     add("--jobs", type=int, help="processes at a time (default: one a core; one on a GPU)")
+    add(
+        "--cluster", nargs="?", const="local", metavar="ADDRESS",
+        help="run on Dask: a scheduler by address (tcp://host:8786) or scheduler file; without "
+        "one, processes of this machine",
+    )  # fmt: skip
     add("--quick", action="store_true", help="fewer claims, arms, steps and seeds: some minutes")
     add("--report", action="store_true", help="run nothing; write the report from what is there")
     return top
@@ -60,8 +65,9 @@ def main(arguments: Sequence[str] | None = None, ladder: str = LADDER) -> int:
                 raise ValueError(f"--{name} {value}: give at least one.")
         default = home_dir() / ("ladder-quick" if options.quick else "ladder")
         series = Series(ladder, options.base, size, (options.out or default).resolve())
-        jobs = options.jobs or default_jobs(options.base)
-        return run(series, chosen, claims, seeds, jobs, only_report=options.report)
+        far = options.cluster not in (None, "local")  # as many at a time as there are workers
+        jobs = options.jobs or (0 if far else default_jobs(options.base))
+        return run(series, chosen, claims, seeds, jobs, options.report, options.cluster)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(f"medmoe reproduce: {error}", file=sys.stderr)
         return 2
@@ -77,6 +83,7 @@ def run(
     seeds: Sequence[int],
     jobs: int,
     only_report: bool = False,
+    cluster: str | None = None,
 ) -> int:
     """Run what is missing of the chosen claims, then report on everything in the folder."""
     began = time.monotonic()
@@ -95,7 +102,7 @@ def run(
         failures = read_json(broken) if broken.is_file() else {}
     else:
         able = [claim for claim in chosen if claim.id not in missing]
-        failures = climb(series, able, seeds, jobs, Board())
+        failures = climb(series, able, seeds, jobs, Board(), cluster)
     known = note_claims(series.folder, [claim.id for claim in chosen])
     shown = [claims[name] for name in claims if name in known]
     seen = seeds_there(series, shown, seeds)

@@ -60,6 +60,7 @@ def points(arms: Mapping[str, Any], measures: tuple[str, ...], label: str) -> tu
             words.append(f"{name} {mean:.2f}")
         axis.set_title(textwrap.fill(words_for(measure), 24))
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)
+        axis.locator_params(axis="x", nbins=5)
         told.append(f"{words_for(measure)}: {', '.join(words)}")
     grid[0][0].set_yticks(range(len(names)), [textwrap.fill(name, 26) for name in names])
     grid[0][0].set_ylim(len(names) - 0.5, -0.5)

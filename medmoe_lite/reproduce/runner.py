@@ -72,7 +72,12 @@ class Hand:
 
 
 def climb(
-    series: Series, claims: Sequence[Claim], seeds: Sequence[int], jobs: int, board: Board
+    series: Series,
+    claims: Sequence[Claim],
+    seeds: Sequence[int],
+    jobs: int,
+    board: Board,
+    cluster: str | None = None,
 ) -> dict[str, str]:
     """Run everything that is missing.
 
@@ -82,6 +87,7 @@ def climb(
         seeds: numbers of the seeds.
         jobs: processes at a time.
         board: is told what happens.
+        cluster: "local", or a Dask scheduler (see `cluster`); None for processes of our own.
 
     Returns:
         "work seed" -> reason, for what failed.
@@ -106,7 +112,13 @@ def climb(
     board.begin(len(schedule.jobs), len(found))
     if schedule.waiting:
         with one_thread():
-            _drive(series, schedule, max(1, min(jobs, len(schedule.waiting))), board, measured)
+            jobs = min(jobs, len(schedule.waiting))
+            if cluster is None:
+                _drive(series, schedule, max(1, jobs), board, measured)
+            else:
+                from .cluster import drive
+
+                drive(series, schedule, cluster, jobs, board, measured)
     board.end()
     file_runs(series, claims, seeds)
     failures = {f"{name} seed {seed}": why for (name, seed), why in schedule.failed.items()}

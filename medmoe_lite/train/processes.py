@@ -24,7 +24,18 @@ from torch import Tensor
 
 
 def connect(on_cpu: bool) -> None:
-    """Join the others, where torchrun has started this process; otherwise nothing."""
+    """Join the others, where torchrun has started this process; otherwise nothing.
+
+    Raises:
+        ValueError: accelerate was told to share the model out itself.
+    """
+    for name, what in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
+        if os.environ.get(name, "").lower() in ("1", "true"):
+            raise ValueError(
+                f"the accelerate configuration asks for {what}, which would cut the adapters too, "
+                "and their penalties and checkpoints need them whole: take a file of launch/ "
+                "(distributed_type MULTI_GPU), and type --shard to cut the base"
+            )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _together():
         from accelerate import PartialState
 
@@ -43,6 +54,13 @@ def rank() -> int:
 def world() -> int:
     """How many processes train together."""
     return dist.get_world_size() if _together() else 1
+
+
+def device() -> torch.device:
+    """Where a tensor must lie that is sent to the others."""
+    if _together() and dist.get_backend() == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def total(x: Tensor) -> Tensor:
@@ -71,6 +89,26 @@ def mean(values: dict[str, Tensor]) -> dict[str, Tensor]:
 def anyone(wish: bool, device: torch.device) -> bool:
     """Whether at least one process says yes."""
     return wish if world() == 1 else bool(total(torch.tensor(float(wish), device=device)) > 0)
+
+
+@torch.no_grad()
+def texts(text: str) -> list[str]:
+    """A text of each process, in their order.
+
+    >>> texts("ours")
+    ['ours']
+    """
+    if world() == 1:
+        return [text]
+    on = device()
+    own = torch.tensor(list(text.encode()), dtype=torch.uint8, device=on)
+    sizes = [torch.zeros(1, dtype=torch.long, device=on) for _ in range(world())]
+    dist.all_gather(sizes, torch.tensor([len(own)], device=on))
+    most = max(int(size) for size in sizes)
+    found = [torch.zeros(most, dtype=torch.uint8, device=on) for _ in sizes]
+    dist.all_gather(found, torch.nn.functional.pad(own, (0, most - len(own))))
+    pairs = zip(found, sizes, strict=True)
+    return [bytes(part[: int(size)].tolist()).decode() for part, size in pairs]
 
 
 @torch.no_grad()
