@@ -41,7 +41,8 @@ def choose_path(path: str, columns: int, top_k: int | None, x: Tensor) -> str:
     tokens = x.numel() // max(1, x.shape[-1])
     if tokens == 1:  # only the open experts are read
         return "stacked" if torch.is_grad_enabled() else "sparse"
-    return "sparse" if columns >= 64 * top_k and tokens >= 512 else "stacked"
+    enough = 64 if x.dtype == torch.bfloat16 else 512  # slow products pay sooner: 1.2 against 3.3
+    return "sparse" if columns >= 64 * top_k and tokens >= enough else "stacked"
 
 
 @cache

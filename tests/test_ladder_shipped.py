@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -39,5 +40,10 @@ def test_each_claim_has_five_seeds_and_a_verdict(ladder):
 def test_the_means_can_be_computed_again_from_the_seeds(ladder):
     for claim in ladder["claims"].values():
         for effect in claim["effects"]:
-            again = over_seeds(effect["values"])
-            assert effect["mean"] == pytest.approx(again.mean, abs=1e-4)
+            mean = over_seeds(effect["values"]).mean
+            if effect["correlation"]:  # values are r - other: Fisher's mean of r
+                r = [value + effect["other"] for value in effect["values"]]
+                z = [math.atanh(max(-0.99, min(0.99, v))) for v in r]
+                mean = math.tanh(sum(z) / len(z)) - effect["other"]
+                assert -1 < effect["low"] + effect["other"] < effect["high"] + effect["other"] < 1
+            assert effect["mean"] == pytest.approx(mean, abs=1e-4)
