@@ -123,6 +123,15 @@ class Stacked(Function):
         return grad_x, grad_A, grad_B, grad_weights, grad if want_out else None, None
 
 
+def autocast_on(device_type: str) -> bool:
+    """Whether autocast is on for a device; "meta", which knows only shapes, has none.
+
+    >>> autocast_on("meta")
+    False
+    """
+    return device_type != "meta" and torch.is_autocast_enabled(device_type)
+
+
 class RouterLogits(Function):
     """x Wᵀ + b in float32 at least, keeping x as it is and not a wider copy of it."""
 

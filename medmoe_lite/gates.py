@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .fused import router_logits
+from .fused import autocast_on, router_logits
 
 GATES = ("token", "sequence", "task", "threshold")
 
@@ -139,7 +139,7 @@ def draw(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 def no_autocast(device_type: str) -> AbstractContextManager[Any]:
     """Autocast off inside, where it is on. Entering torch's context costs as much as a small
     router, so it is left out where there is nothing to switch off."""
-    if torch.is_autocast_enabled(device_type):
+    if autocast_on(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .dispatch import PATHS, add_update, choose_path
-from .fused import Plan, plan_for
+from .fused import Plan, autocast_on, plan_for
 from .layout import Layout
 
 
@@ -87,7 +87,11 @@ class LowRank(nn.Module):
         return {**vars(self), "_plan": None}
 
     def reset_parameters(self) -> None:
-        """A as in LoRA (Kaiming uniform), B zero: the update starts as exactly nothing."""
+        """A as in LoRA (Kaiming uniform), B zero: the update starts as exactly nothing.
+
+        A module that was made on the device "meta" is whole after `to_empty` and this.
+        """
+        self.columns.copy_(self.layout.columns())
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
         nn.init.zeros_(self.B)
 
@@ -165,7 +169,7 @@ class LowRank(nn.Module):
         A: Tensor = self.A
         B: Tensor = self.B
         kind = x.device.type
-        if torch.is_autocast_enabled(kind) and A.dtype != torch.float64:
+        if autocast_on(kind) and A.dtype != torch.float64:
             A, B = (factor.to(torch.get_autocast_dtype(kind)) for factor in (A, B))
         if self._plan is None or not self._plan.fits(self.layout, A):
             self._plan = plan_for(self.layout, A)

@@ -1,7 +1,8 @@
 """Checksums of shipped files: damage is found before a number is trusted.
 
 A folder carries a file `SHA256SUMS` in the format of the `sha256sum` tool, so it can also be
-checked without Python: `cd data/nano && sha256sum -c SHA256SUMS`.
+checked without Python: `cd data/nano && sha256sum -c SHA256SUMS`. Who changes facts, recipes or
+recordings on purpose writes their lists anew: `python -m medmoe_lite.bases.checksums`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,18 @@ def write_checksums(folder: Path) -> Path:
     return folder / SUMS
 
 
+def listed() -> list[Path]:
+    """The folders of shipped files that carry a list: the nano models, facts, recordings, recipes.
+
+    >>> "facts" in [folder.name for folder in listed()]
+    True
+    """
+    from ..paths import PACKAGE, data_dir
+
+    lists = [*data_dir().rglob(SUMS), *(PACKAGE / "recipes").glob(SUMS)]
+    return [path.parent for path in sorted(lists)]
+
+
 def base_digest(name: str) -> str:
     """SHA-256 of a shipped base's weights, such as of "nano/seed1", for the stamp of a recording.
 
@@ -68,7 +81,8 @@ def damaged(folder: Path) -> list[str]:
         ValueError: a line of `SHA256SUMS` is not of the form `digest  name`.
     """
     problems = []
-    for number, line in enumerate((folder / SUMS).read_text(encoding="utf-8").splitlines(), 1):
+    text = (folder / SUMS).read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name:
             raise ValueError(
@@ -81,3 +95,14 @@ def damaged(folder: Path) -> list[str]:
         elif sha256(path) != digest:
             problems.append(f"{name} is damaged")
     return problems
+
+
+def main() -> None:
+    """`python -m medmoe_lite.bases.checksums`: after you changed facts, recipes or recordings."""
+    for folder in listed():
+        if "nano" not in folder.parts:
+            print(write_checksums(folder))
+
+
+if __name__ == "__main__":
+    main()

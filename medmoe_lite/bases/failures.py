@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,12 +48,14 @@ def told_plainly(kind: str, place: str) -> Iterator[None]:
                 f"known model type, a tokenizer and model.safetensors. {remedy(Path(place), kind)}"
             ) from error
         raise ConnectionError(
-            f"{place} could not be loaded: {first} {hub_advice(error)}"
+            f"{place} could not be loaded: {first} {hub_advice(error, place)}"
         ) from error
 
 
-def hub_advice(error: BaseException) -> str:
+def hub_advice(error: BaseException, place: str = "owner/model") -> str:
     """What a failed hub name most likely means, from the chain of errors."""
+    from huggingface_hub import constants
+
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
         chain.append(cause)
@@ -65,10 +66,14 @@ def hub_advice(error: BaseException) -> str:
         return "The hub has no such model or revision: check the spelling."
     if "safetensors" in str(error) and "connect" not in str(error).lower():
         return "The kit reads safetensors only: choose a revision that has them."
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        return "HF_HUB_OFFLINE is set: unset it, or load a folder on this machine."
+    if constants.is_offline_mode():
+        return (
+            f"HF_HUB_OFFLINE is set, and the hub's cache ({constants.HF_HUB_CACHE}) has no whole "
+            f"copy. With a network type `HF_HUB_OFFLINE=0 hf download {place}` once; or load a "
+            "folder on this machine."
+        )
     return (
         "Most likely there is no network. On a connected machine type "
-        "`hf download owner/model --local-dir FOLDER`, copy FOLDER here and load_base(FOLDER); "
+        f"`hf download {place} --local-dir FOLDER`, copy FOLDER here and load_base(FOLDER); "
         'load_base("nano") always works offline.'
     )

@@ -8,7 +8,8 @@ One door for the laptop, the GPU and the class:
 
 Four bits means the nf4 type with double quantisation of QLoRA (Dettmers et al. 2023): each block
 of 64 weights shares one scale, and the scales are themselves stored in 8 bits. Weights are read
-from safetensors only, and code that comes with a model is never run.
+from safetensors only, and code that comes with a model is never run. A tokenizer may be shorter
+than the model's table of words (151,646 against 151,936 in Qwen): the table is never resized.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .failures import quiet, told_plainly
+from .precision import choose_attention, choose_device, choose_dtype
+from .record import ATTRIBUTE, BaseRecord, commit_of
 from .source import Source, resolve, verify
 
 if TYPE_CHECKING:
@@ -35,25 +38,35 @@ def load_base(
     device: str | None = None,
     dtype: torch.dtype | str | None = None,
     revision: str | None = None,
+    attention: str = "auto",
+    checkpointing: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a causal language model, ready for `get_peft_model`, and its tokenizer.
 
     Args:
-        name: "nano" (or "nano/seed1"), a folder, or a hub name "owner/model".
+        name: "nano" (or "nano/seed1"), a folder, or a hub name "owner/model", with a branch, tag
+            or commit as "owner/model@COMMIT". Any causal language model of transformers.
         four_bit: store the linear layers in nf4 with double quantisation.
         seed: which pre-training run of nano.
         device: "cpu", "cuda", "cuda:1" or "mps"; by default the CPU for nano, which is small,
             and a GPU for other models where there is one.
-        dtype: of the weights that stay in full precision, and of the computation in four bits;
-            by default what the model was saved in.
-        revision: branch, tag or commit of a hub name.
+        dtype: of the weights that are not packed, and of the computation; by default what the
+            model was saved in, and in four bits on a card bfloat16. Cards older than Ampere do
+            not compute in bfloat16 and get float16.
+        revision: branch, tag or commit of a hub name, as behind the @.
+        attention: "auto" is PyTorch's own ("sdpa") wherever the model has it; "eager" shows the
+            attention weights; "flash_attention_2" needs flash-attn and an Ampere card or newer.
+        checkpointing: run the layers again in the backward pass, which takes a third more time
+            and keeps one state a layer in place of some thirty.
 
     Returns:
-        The model in eval mode, and its tokenizer with a padding token.
+        The model in eval mode, and its tokenizer with a padding token. `record_of(model)` tells
+        what was loaded, the commit included.
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: an unknown name; a damaged file; four bits for sizes that do not fit.
+        ValueError: an unknown name; a damaged file; four bits for sizes that do not fit; an
+            attention that cannot run; a tokenizer with more words than the model.
         ConnectionError: a hub name that can neither be fetched nor is on this machine.
         RuntimeError: the device asked for is not there.
 
@@ -70,12 +83,16 @@ def load_base(
     if source.kind != "hub":
         verify(Path(source.place), source.kind)
     common: dict[str, Any] = {"local_files_only": source.kind != "hub", "trust_remote_code": False}
-    if revision is not None:
-        common["revision"] = revision
+    if revision or source.revision:
+        common["revision"] = revision or source.revision
     with told_plainly(source.kind, source.place), quiet():
         config = AutoConfig.from_pretrained(source.place, **common)
-    numbers = choose_dtype(dtype or getattr(config, "dtype", None), on)
-    extra: dict[str, Any] = {}
+    commit = None
+    if source.kind == "hub":  # all files of one commit, whatever is pushed meanwhile
+        commit = commit_of(source.place, common.get("revision"))
+        common |= {"revision": commit} if commit else {}
+    numbers = choose_dtype(dtype, on, getattr(config, "dtype", None), four_bit)
+    extra = choose_attention(attention, on, numbers)
     if four_bit:
         check_sizes(config)
         extra["quantization_config"] = nf4(numbers)
@@ -89,9 +106,48 @@ def load_base(
             **common,
             **extra,
         )
+    keep_unpacked(model)
+    fit_together(model, tokenizer)
+    if checkpointing:
+        run_again = getattr(model, "activation_checkpointing_enable", None)
+        (run_again or model.gradient_checkpointing_enable)({"use_reentrant": False})
+    record = BaseRecord(
+        name=str(name),
+        kind=source.kind,
+        commit=commit,
+        model_type=model.config.model_type,
+        four_bit=four_bit,
+        dtype=str(numbers).removeprefix("torch."),
+        attention=model.config._attn_implementation,
+        checkpointing=checkpointing,
+    )
+    setattr(model, ATTRIBUTE, record)
+    return model.eval(), tokenizer
+
+
+def fit_together(model: Any, tokenizer: Any) -> None:
+    """Give the tokenizer a padding token and the model all stop tokens; change no weight.
+
+    Raises:
+        ValueError: the tokenizer has words that the model has no row for.
+    """
+    from ..tasks.chat import stop_ids
+
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer)} words, but the model has rows for {rows}: they "
+            "do not belong together. Copy tokenizer and model from one place; the kit never "
+            "resizes a model."
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return keep_unpacked(model).eval(), tokenizer
+    talk = model.generation_config
+    own = [] if talk.eos_token_id is None else talk.eos_token_id
+    own = [own] if isinstance(own, int) else list(own)
+    talk.eos_token_id = own + [number for number in stop_ids(tokenizer) if number not in own]
+    if talk.pad_token_id is None:
+        talk.pad_token_id = tokenizer.pad_token_id
 
 
 def load_tokenizer(source: Source, **common: Any) -> PreTrainedTokenizerBase:
@@ -139,45 +195,6 @@ def keep_unpacked(model: Any) -> Any:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
-
-
-def choose_device(device: str | None, kind: str) -> str:
-    """The device asked for, if it exists; without a wish the CPU for nano, else the best one."""
-    import torch
-
-    gpu, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if device is None:
-        return "cpu" if kind == "nano" else "cuda" if gpu else "mps" if mps else "cpu"
-    wanted = torch.device(device)
-    if wanted.type == "cuda" and not gpu:
-        why = (
-            "torch here is the CPU build"
-            if torch.version.cuda is None
-            else "the driver shows no card; look at `nvidia-smi`"
-        )
-        raise RuntimeError(
-            f'device="{device}" was asked for, but no CUDA GPU can be used: {why}. '
-            'Type device="cpu", or run `medmoe doctor` to see what is missing.'
-        )
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise RuntimeError(
-            f'device="{device}" was asked for, but there are {torch.cuda.device_count()} GPUs, '
-            'counted from 0. Type device="cuda:0".'
-        )
-    if wanted.type == "mps" and not mps:
-        raise RuntimeError('device="mps" exists on Apple silicon only. Type device="cpu".')
-    return str(wanted)
-
-
-def choose_dtype(dtype: torch.dtype | str | None, device: str) -> torch.dtype:
-    """The dtype wanted; bfloat16 becomes float16 on a GPU that cannot compute in it."""
-    import torch
-
-    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
-    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
-        raise ValueError(f'dtype="{dtype}" is no floating dtype. Type torch.float32 or "bfloat16".')
-    lacking = device.startswith("cuda") and not torch.cuda.is_bf16_supported()
-    return torch.float16 if chosen is torch.bfloat16 and lacking else chosen
 
 
 def check_sizes(config: Any) -> None:

@@ -198,3 +198,12 @@ def activations(config: Any, batch: int, length: int, width: int = 2) -> float:
 def _config(config: Any) -> Any:
     """A dict as an object with fields; anything else as it is."""
     return SimpleNamespace(**config) if isinstance(config, Mapping) else config
+
+
+def __getattr__(name: str) -> Any:
+    """`plan_training` and `Plan` of plan_training.py, loaded when they are first used."""
+    if name in ("plan_training", "Plan"):
+        from . import plan_training as room
+
+        return getattr(room, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

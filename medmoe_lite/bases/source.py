@@ -12,21 +12,26 @@ from typing import NamedTuple
 from ..paths import data_dir
 from .checksums import SUMS, damaged
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 class Source(NamedTuple):
-    """Where a base comes from: `kind` is "nano", "folder" or "hub"; `place` a path or a name."""
+    """Where a base comes from: `kind` is "nano", "folder" or "hub"; `place` a path or a name.
+
+    `revision` is the branch, tag or commit that was typed behind a hub name.
+    """
 
     kind: str
     place: str
+    revision: str | None = None
 
 
 def resolve(name: str | Path, seed: int = 0) -> Source:
     """Turn what the user typed into a place.
 
     Args:
-        name: "nano", "nano/seed1", a folder, or a hub name such as "Qwen/Qwen1.5-1.8B-Chat".
+        name: "nano", "nano/seed1", a folder, or a hub name such as "Qwen/Qwen1.5-1.8B-Chat",
+            with a branch, tag or commit behind it where it matters: "owner/model@4bf2a1c".
         seed: which pre-training run of nano, when `name` is "nano".
 
     Returns:
@@ -36,8 +41,8 @@ def resolve(name: str | Path, seed: int = 0) -> Source:
         FileNotFoundError: the folder, or that seed of nano, does not exist.
         ValueError: the name is none of the three.
 
-    >>> resolve("Qwen/Qwen1.5-1.8B-Chat")
-    Source(kind='hub', place='Qwen/Qwen1.5-1.8B-Chat')
+    >>> resolve("Qwen/Qwen1.5-1.8B-Chat@main")
+    Source(kind='hub', place='Qwen/Qwen1.5-1.8B-Chat', revision='main')
     """
     text = str(name)
     if text == "nano" or re.fullmatch(r"nano/seed\d+", text):
@@ -47,13 +52,14 @@ def resolve(name: str | Path, seed: int = 0) -> Source:
     if text and folder.is_dir():
         return Source("folder", str(folder.resolve()))
     looks_like_a_path = isinstance(name, Path) or text.startswith((".", "/", "~")) or "\\" in text
-    if looks_like_a_path or text.count("/") > 1:
+    if looks_like_a_path or text.partition("@")[0].count("/") > 1:
         raise FileNotFoundError(
             f"there is no folder {folder} (looked from {Path.cwd()}). "
             'Type its full path, or "nano" for the model that comes with the kit.'
         )
-    if HUB_NAME.fullmatch(text):
-        return Source("hub", text)
+    found = HUB_NAME.fullmatch(text)
+    if found:
+        return Source("hub", *found.groups())
     raise ValueError(
         f'"{text}" is no base model: it is neither "nano", nor a folder, nor a hub name of the '
         'form owner/model. Type load_base("nano"), or load_base("Qwen/Qwen1.5-1.8B-Chat").'

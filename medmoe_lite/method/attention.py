@@ -18,6 +18,7 @@ from .fold import MergeReport, check, fold, report
 from .inspect import adapted_layers, expert_weights
 from .model import is_plain
 from .quantised import bits
+from .written import base_print
 
 
 def merge_attention(
@@ -113,5 +114,7 @@ def _point_to(model: Any, folder: str | None, adapter: str) -> None:
     old = getattr(base, "name_or_path", "") or "the base"
     name = folder or f"{old} with the attention of {adapter!r} merged, which was not saved"
     base.name_or_path = name
+    here = base_print(base)
     for config in model.peft_config.values():
         config.base_model_name_or_path = name
+        config.written = {"base": here}

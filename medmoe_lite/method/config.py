@@ -13,6 +13,7 @@ from typing import Any
 from peft import PeftConfig
 
 from ..layout import Layout
+from . import written
 from .checks import (
     ATTENTION,
     FEED_FORWARD,
@@ -20,7 +21,6 @@ from .checks import (
     check_gate,
     check_modules,
     check_numbers,
-    check_weight_file,
 )
 
 FORMAT = 2  # the newest form of a saved adapter that this version reads
@@ -74,6 +74,7 @@ class MoLoraConfig(PeftConfig):
         modules_to_save: further modules to train and save whole.
         exclude_modules: names that never match.
         molora_format: version of the saved adapter; leave it alone.
+        written: digests of the files it came from (see written.py); leave it alone.
 
     Raises:
         ValueError: a field that cannot work, with what to type instead.
@@ -109,6 +110,7 @@ class MoLoraConfig(PeftConfig):
     exclude_modules: list[str] | str | None = None
     task_type: str | None = "CAUSAL_LM"
     molora_format: int = FORMAT
+    written: dict[str, str] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -194,7 +196,13 @@ class MoLoraConfig(PeftConfig):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: Any
     ) -> Any:
-        """Read a configuration; on the way, refuse a damaged weight file with a clear error."""
-        folder = Path(pretrained_model_name_or_path) / (subfolder or "")
-        check_weight_file(folder / "adapter_model.safetensors")
+        """Read a configuration; on the way, refuse damaged files with a clear error."""
+        written.check(Path(pretrained_model_name_or_path) / (subfolder or ""))
         return super().from_pretrained(pretrained_model_name_or_path, subfolder, **kwargs)
+
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+        """Write the configuration, and what the weights beside it are."""
+        super().save_pretrained(save_directory, **kwargs)
+        # PEFT writes the weights first and then calls with this argument; others write them later.
+        after = "auto_mapping_dict" in kwargs
+        written.note(Path(save_directory), (self.written or {}).get("base", ""), after)

@@ -156,11 +156,25 @@ def fold(
         number += bits(layer.base_layer) is not None
         layer.base_layer = ordinary(layer.base_layer, dtype)
         weight = layer.base_layer.weight
-        delta = factors[layer.layer_name].matrix(widest(weight))
+        delta = cut_like(factors[layer.layer_name].matrix(widest(weight)), weight)
         exact = weight.to(delta.dtype) + delta
         weight.copy_(exact)
-        norms[layer.layer_name] = ((weight - exact).norm().item(), delta.norm().item())
+        norms[layer.layer_name] = (length(weight - exact), length(delta))
     return norms, number
+
+
+def cut_like(matrix: Tensor, weight: Any) -> Tensor:
+    """The matrix, in parts as the weight is where a base is cut over processes (train/shard.py)."""
+    if not hasattr(weight, "device_mesh"):
+        return matrix
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(matrix, weight.device_mesh, weight.placements)
+
+
+def length(matrix: Any) -> float:
+    """Frobenius norm, of a matrix that lies in parts too."""
+    return (matrix.full_tensor() if hasattr(matrix, "full_tensor") else matrix).norm().item()
 
 
 def report(

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from .config import MoLoraConfig
 from .layer import NO_SINGLE_WEIGHT, MoLoraLayer
-from .state import RoutingState, states
+from .modules import check_names
+from .state import RoutingState, needs_prompt_mask, states
+from .written import base_print, check_adapter_name, check_base
 
 
 class MoLoraModel(BaseTuner):
@@ -22,6 +24,10 @@ class MoLoraModel(BaseTuner):
 
     def _check_new_adapter_config(self, config: MoLoraConfig) -> None:  # type: ignore[override]
         super()._check_new_adapter_config(config)
+        here = base_print(self.model)
+        check_base(config.written, here)
+        config.written = {**(config.written or {}), "base": here}
+        check_names(config, self.model)
         layers = self.get_model_config(self.model).get("num_hidden_layers")
         counts = config.num_experts
         if isinstance(counts, list) and layers is not None and len(counts) != layers:
@@ -47,6 +53,7 @@ class MoLoraModel(BaseTuner):
         current_key: str,
         **_: Any,
     ) -> None:
+        check_adapter_name(adapter_name)
         layout = peft_config.layout(layer_index(current_key), is_plain(peft_config, current_key))
         if isinstance(target, MoLoraLayer):
             if adapter_name in target.molora_experts:
@@ -81,9 +88,28 @@ class MoLoraModel(BaseTuner):
         state = RoutingState()
         # The decoder inside the language model sees every pass, also those without logits.
         inner = getattr(self.model, "base_model", self.model)
+        if inner is not self.model:
+            self.model.register_forward_pre_hook(state.see_labels, with_kwargs=True)
         inner.register_forward_pre_hook(state.begin, with_kwargs=True)
         inner.register_forward_hook(state.end, with_kwargs=True)
         return state
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own `generate`; a prompt in chunks is refused where a gate reads all of it.
+
+        Raises:
+            ValueError: `prefill_chunk_size` with a sequence gate.
+        """
+        settings = (kwargs.get("generation_config"), getattr(self.model, "generation_config", None))
+        sizes = [kwargs.get("prefill_chunk_size")]
+        sizes += [getattr(setting, "prefill_chunk_size", None) for setting in settings]
+        if any(sizes) and needs_prompt_mask(self.model):
+            raise ValueError(
+                "prefill_chunk_size feeds the prompt in parts, and the sequence gate would decide "
+                "from the first part alone: leave prefill_chunk_size out (a prompt that you feed "
+                "in parts yourself is decided from its first part as well)"
+            )
+        return self.model.generate(*args, **kwargs)
 
     def _check_merge_allowed(self) -> None:
         super()._check_merge_allowed()

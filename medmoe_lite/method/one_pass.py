@@ -62,6 +62,8 @@ class RoutingState:
         self.given = Context()  # and those of all passes inside `routing_context`
         self.close_routed = False  # what the user asks for
         self.closed = False  # what held when the last forward pass began
+        self.labelled = False  # whether this pass was given labels
+        self.labels_seen = False  # by the hook of the whole model, just before this pass begins
         self.waiting = 0  # forward passes with a graph, since layers last ran in a backward pass
         self.ran_again = False  # layers did run in a backward pass since the last forward pass
         self.decisions: dict[tuple[str, str], Routing] = {}  # made once a sequence
@@ -79,6 +81,12 @@ class RoutingState:
         }
         return {**vars(self), **passing}
 
+    def see_labels(
+        self, module: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Forward pre-hook of the whole model, which gets the labels that the decoder does not."""
+        self.labels_seen = kwargs.get("labels") is not None
+
     def begin(
         self, module: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -90,6 +98,7 @@ class RoutingState:
         self.past = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
         self.decisions = dict(getattr(cache, KEPT, {})) if self.past else {}
         self.closed = self.close_routed
+        self.labelled, self.labels_seen = self.labels_seen, False
         self.waiting = int(torch.is_grad_enabled()) + (0 if self.ran_again else self.waiting)
         self.ran_again = False
         self.stash.clear()
@@ -145,6 +154,12 @@ class RoutingState:
                     "the sequence gate needs an attention_mask (b, t) to tell padding from the "
                     "prompt, and this pass has another kind: type routing_context(model, "
                     "prompt_mask=...) around it"
+                )
+            if self.labelled and not gate.training:
+                raise ValueError(
+                    "labels without prompt_mask: the sequence gate would read the answer, and the "
+                    "loss would look better than it is: type model(..., prompt_mask=prompt_mask) "
+                    "with 1 on the prompt's tokens (tasks.collate makes one)"
                 )
             prompt = None if gate.training else self.mask
         return self.context._replace(prompt=prompt)
