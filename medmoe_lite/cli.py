@@ -7,10 +7,14 @@ import subprocess
 import sys
 from typing import Annotated
 
-import typer
-
 from . import __version__
 from .paths import PACKAGE
+from .setup_advice import explain
+
+try:
+    import typer
+except ImportError as missing:
+    sys.exit(explain(missing))
 
 app = typer.Typer(
     name="medmoe",
@@ -19,9 +23,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="The facts that all tasks are made from.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
-
 # Everything after the command's name, --help included, belongs to the program behind it.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -92,9 +93,65 @@ def reproduce(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_ON)
+def faults(context: typer.Context) -> None:
+    """Break things on purpose and see what happens (`--list`, `--only`, `--markdown`)."""
+    from .measure.faults import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def plan(context: typer.Context) -> None:
+    """Memory of a training run by part, before anything is loaded; what would save how much."""
+    from .measure.plan_command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command(context_settings=PASS_ON)
 def bench(context: typer.Context) -> None:
     """Measure the layer's speed against frozen, LoRA and loops (`--quick`, `--only`, `--out`)."""
     from .measure.bench import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def train(context: typer.Context) -> None:
+    """Train a recipe on a base and data; the same command goes on after any stop."""
+    from .train.command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command("eval", context_settings=PASS_ON)
+def evaluate(context: typer.Context) -> None:
+    """Score a run, an adapter or a base: strict, as the papers do, and as published."""
+    from .measure.eval_command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def export(context: typer.Context) -> None:
+    """Write a run as a stock PEFT adapter or a merged 16-bit model (`--to`, `--out`)."""
+    from .method.export_command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def report(context: typer.Context) -> None:
+    """Show a run as one page: forgetting, routers, scores beside the papers' numbers."""
+    from .measure.report_command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@app.command("lm-tasks", context_settings=PASS_ON)
+def lm_tasks(context: typer.Context) -> None:
+    """Write the kit's tasks as files for lm-eval, an independent scorer."""
+    from .measure.lm_eval.render import main as run
 
     raise typer.Exit(run(context.args))
 
@@ -116,21 +173,20 @@ def recipe(
         sys.exit(str(error))
 
 
-@data_app.command()
-def check(
-    folder: Annotated[
-        str, typer.Argument(help="Your own facts; the shipped ones by default.")
-    ] = "",
-) -> None:
-    """Find duplicates, gaps and contradictions in the facts, with file and line."""
-    from .tasks.validate import main as validate
+@app.command(context_settings=PASS_ON)
+def data(context: typer.Context) -> None:
+    """List, fetch, check and preview data (see `medmoe data --help`)."""
+    from .tasks.data_command import main as run
 
-    raise typer.Exit(validate([folder] if folder else None))
+    raise typer.Exit(run(context.args))
 
 
 def main() -> None:
-    """Entry point of the command `medmoe`."""
-    app()
+    """Entry point of the command `medmoe`; a package that is missing or wrong is a sentence."""
+    try:
+        app()
+    except ImportError as error:
+        sys.exit(explain(error))
 
 
 if __name__ == "__main__":

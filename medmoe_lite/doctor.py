@@ -17,9 +17,10 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from .setup_advice import DISTRIBUTION, install
+
 MEMORY_GB = 1.5  # what a notebook may use
 DISK_GB = 1.0
-DISTRIBUTION = "medmoe-lite"
 MARKS = {"ok": "OK  ", "look": "LOOK", "fail": "FAIL"}
 
 
@@ -50,8 +51,10 @@ def python() -> Check:
 
 def packages() -> Check:
     """Every package that the installed distribution requires, in a version that it accepts."""
-    from packaging.requirements import Requirement
-
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return Check("packages", "fail", "needed: packaging", f"type {install(['packaging'])}")
     try:
         lines = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
@@ -70,7 +73,8 @@ def packages() -> Check:
         if not requirement.specifier.contains(versions[requirement.name], prereleases=True):
             wrong.append(f"{requirement} (here {versions[requirement.name]})")
     if wrong:
-        return Check("packages", "fail", f"needed: {'; '.join(wrong)}", "type `make setup`")
+        advice = f"type `make setup`, or {install([text.split(' (')[0] for text in wrong])}"
+        return Check("packages", "fail", f"needed: {'; '.join(wrong)}", advice)
     shown = ("torch", "transformers", "peft", "bitsandbytes")
     return Check(
         "packages",
@@ -93,9 +97,11 @@ def device() -> Check:
     """The device that training would use, and whether torch's build fits the machine."""
     import torch
 
+    from .bases.precision import computes_bfloat16
+
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
-        numbers = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        numbers = "bfloat16" if computes_bfloat16("cuda") else "float16"
         found = f"{card.name}, {card.total_memory / 1e9:.0f} GB, {numbers}"
         return Check("device", "ok", found)
     if torch.version.cuda is None and driver_sees_gpu():
@@ -195,23 +201,31 @@ def network() -> Check:
 
 
 def data() -> Check:
-    """Shipped files against their checksums."""
-    from .bases.checksums import SUMS, damaged
+    """Shipped files against their checksums; a nano that was changed is no nano any more."""
+    from .bases.checksums import SUMS, damaged, listed
     from .paths import data_dir
 
     advice = "type `git checkout -- data`, or `pip install --force-reinstall --no-deps medmoe-lite`"
     try:
         root = data_dir()
-        lists = sorted(root.rglob(SUMS))
-        problems = [f"{path.parent.name}/{name}" for path in lists for name in damaged(path.parent)]
+        found = {folder: damaged(folder) for folder in listed()}
+        problems = [f"{folder.name}/{text}" for folder in found for text in found[folder]]
+        broken = [
+            folder
+            for folder in found
+            if found[folder] and root / "nano" in (folder, *folder.parents)
+        ]
         if not (root / "nano" / SUMS).is_file():
-            problems.append("nano is missing")
+            problems, broken = [*problems, "nano is missing"], [root / "nano"]
     except (OSError, ValueError) as problem:
         return Check("data", "fail", str(problem), advice)
-    if problems:
+    if broken:
         return Check("data", "fail", "; ".join(problems), advice)
-    files = sum(len((path).read_text(encoding="utf-8").splitlines()) for path in lists)
-    return Check("data", "ok", f"{files} files of nano as shipped, in {root}")
+    if problems:
+        advice = f"if it was not you: {advice}; if it was: `python -m medmoe_lite.bases.checksums`"
+        return Check("data", "look", "; ".join(problems), advice.replace("-- data", "."))
+    files = sum(len((f / SUMS).read_text(encoding="utf-8").splitlines()) for f in found)
+    return Check("data", "ok", f"{files} files as shipped, in {root}")
 
 
 def method() -> Check:

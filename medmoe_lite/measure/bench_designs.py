@@ -40,10 +40,12 @@ class Loop(nn.Module):
     def __init__(self, base: nn.Linear, experts: int, r: int, top_k: int, dense: bool) -> None:
         super().__init__()
         d_in, d_out, like = base.in_features, base.out_features, base.weight
+        packed = not like.is_floating_point()  # four bits: it says in what it computes
+        dtype = getattr(base, "compute_dtype", None) if packed else like.dtype
         self.base = base
         self.dense = dense
         self.gate = TokenGate(d_in, experts, top_k).to(like.device)
-        made: Any = {"device": like.device, "dtype": like.dtype, "bias": False}
+        made: Any = {"device": like.device, "dtype": dtype, "bias": False}
         self.A = nn.ModuleList(nn.Linear(d_in, r, **made) for _ in range(experts))
         self.B = nn.ModuleList(nn.Linear(r, d_out, **made) for _ in range(experts))
         self.scale = 2.0

@@ -24,10 +24,25 @@ QWEN_1_8B = {
 
 
 def training_step(
-    base: nn.Module, design: str, shape: tuple[int, int], experts: int, r: int, top_k: int
+    base: nn.Module,
+    design: str,
+    shape: tuple[int, int],
+    experts: int,
+    r: int,
+    top_k: int,
+    share: bool = False,
+    loss_of: Callable[[Any, Tensor], Tensor] | None = None,
 ) -> Callable[[], float | Tensor]:
-    """One run: forward, backward and AdamW on random tokens; of the frozen base forward alone."""
-    model = attach(copy.deepcopy(base), design, experts, r, top_k).train()
+    """One run: forward, backward and AdamW on random tokens; of the frozen base forward alone.
+
+    Args:
+        base: what the design is attached to; a copy of it.
+        design, shape, experts, r, top_k: see `attach`; sequences and tokens of each.
+        share: let the copy use the base's own weights, so that several designs fit side by side.
+        loss_of: loss from model and tokens (b, t); by default the model's own.
+    """
+    own = shared_copy(base) if share else copy.deepcopy(base)
+    model = attach(own, design, experts, r, top_k).train()
     device = next(model.parameters()).device
     vocab = base.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
     ids = torch.randint(vocab, shape, generator=torch.Generator().manual_seed(0)).to(device)
@@ -36,7 +51,10 @@ def training_step(
 
     def run() -> float | Tensor:
         with torch.set_grad_enabled(optimizer is not None):
-            loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+            if loss_of is None:
+                loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+            else:
+                loss = loss_of(model, ids)
         if optimizer is not None:
             loss.backward()
             optimizer.step()
@@ -44,6 +62,18 @@ def training_step(
         return loss
 
     return run
+
+
+def shared_copy(model: Any) -> Any:
+    """A model with modules of its own around the same weights.
+
+    >>> one = nn.Linear(2, 2)
+    >>> other = shared_copy(one)
+    >>> other is not one and other.weight is one.weight
+    True
+    """
+    tensors = (*model.parameters(), *model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
 def decoding(

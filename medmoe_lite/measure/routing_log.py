@@ -11,6 +11,7 @@ Shapes: `b` sequences, `t` tokens, `T` all tokens, `e` routed experts, `g` group
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from ..gates import Routing, masked_rows
 from ..method.model import layer_index
 from ..method.state import RoutingState
+from ..train import processes
 
 
 @dataclass
@@ -113,6 +115,38 @@ class RoutingLog:
             key = self._keys[layer_name]
             goes_on = key in self.tokens and state.past > 0  # a cached generation, further on
             self.tokens[key] = torch.cat([self.tokens[key], new], 1) if goes_on else new
+
+    @torch.no_grad()
+    def gather(self) -> RoutingLog:
+        """Add what all processes have recorded, so that each of them holds the log of the whole.
+
+        Call it once, in every process, after the last batch. Groups are joined by their names;
+        `tokens` stays each process's own. One process: nothing to do.
+
+        Returns:
+            The same log.
+        """
+        if processes.world() == 1:
+            return self
+        every = [json.loads(text) for text in processes.texts(json.dumps(self.group_names))]
+        names = list(dict.fromkeys(name for own in every for name in own))
+        place = torch.tensor([names.index(name) for name in self.group_names], dtype=torch.long)
+        flat = []
+        for name, experts in self._experts.items():
+            whole = torch.zeros(3 * experts + 2, len(names), dtype=torch.float64)
+            if name in self._sums:
+                sums = self._sums[name]
+                rows = torch.cat([sums.experts.mT.flatten(0, 1), sums.tokens]).cpu().double()
+                whole[:, place[: rows.shape[1]]] = rows
+            flat.append(whole)
+        whole = processes.total(torch.cat(flat).to(processes.device()))
+        together = whole.split([len(part) for part in flat])
+        for (name, experts), part in zip(self._experts.items(), together, strict=True):
+            if bool(part[-1].any()):  # a layer that nobody ran stays unknown
+                weights, tokens = part.split([3 * experts, 2])
+                self._sums[name] = Sums(weights.unflatten(0, (3, experts)).mT.contiguous(), tokens)
+        self.group_names = names
+        return self
 
     def _group_of(self, weights: Tensor) -> Tensor:
         """Group number of each token (T,)."""

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import torch
 
+from ..tasks.chat import stop_ids
 from .stats import bootstrap_interval
 
 if TYPE_CHECKING:
     from ..tasks import Example
-
-STOPS = ("<|im_end|>", "<|endoftext|>")
 
 
 class Score(NamedTuple):
@@ -149,15 +148,6 @@ def greedy(
     finally:
         model.train(was_training)
     return results
-
-
-def stop_ids(tokenizer: Any) -> list[int]:
-    """Tokens that end an answer."""
-    known = tokenizer.get_vocab()
-    found = {known[token] for token in STOPS if token in known}
-    if tokenizer.eos_token_id is not None:
-        found.add(tokenizer.eos_token_id)
-    return sorted(found)
 
 
 def _decode(model: Any, prompts: list[list[int]], stops: list[int], limit: int) -> list[list[int]]:

@@ -2,7 +2,8 @@
 
     checkpoint-000050/
         state.safetensors   weights that learn, and AdamW's moments of each: "exp_avg/<name>"
-        state.json          step, log, scores, sums since the last log row, digests of all files
+        state.json          step, log, scores, sums since the last log row, digests of all files,
+                            its own among them
         adapter/            the adapters as PEFT saves them, ready for PeftModel.from_pretrained
 
 No generator state is kept: random numbers are functions of (seed, step), see `seeds`. The folder
@@ -11,6 +12,8 @@ is written under another name and renamed, so a killed run leaves old checkpoint
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -20,10 +23,13 @@ import torch
 from torch import nn
 
 from .adapters import digest, is_peft, trained
-from .files import read_json, sha256, write_json
+from .files import sha256, write_text
+from .folder import told
 
 FORMAT = 1
 KEEP = 2
+STATE = "state.json"
+NO_DIGEST = "0" * 64  # in the place of the file's own digest while that is computed
 START = "checkpoint-000000"  # kept for a projection, whose directions belong to the first weights
 
 
@@ -39,24 +45,32 @@ def save(
     state: dict[str, Any],
     adapters: tuple[str, ...],
 ) -> Path:
-    """Write a checkpoint, then delete all but the newest two and the start."""
+    """Write a checkpoint, then delete all but the newest two and the start.
+
+    Raises:
+        OSError: the disk is full or closed; the checkpoints before this one are whole.
+    """
     from safetensors.torch import save_file
 
+    def write(beside: Path) -> None:
+        beside.mkdir(parents=True)
+        save_file(_tensors(model, optimizer), beside / "state.safetensors")
+        save_adapters(model, beside / "adapter", adapters)
+        files = sorted(path for path in beside.rglob("*") if path.is_file())
+        digests = {path.relative_to(beside).as_posix(): sha256(path) for path in files}
+        digests[STATE] = NO_DIGEST
+        about = {"format": FORMAT, "step": step, "now": digest(model), **state, "files": digests}
+        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+        write_text(beside / STATE, text.replace(NO_DIGEST, _digest(text)))
+
     target = out / f"checkpoint-{step:06d}"
-    beside = out / f".{target.name}.{os.getpid()}.tmp"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    save_file(_tensors(model, optimizer), beside / "state.safetensors")
-    save_adapters(model, beside / "adapter", adapters)
-    files = sorted(path for path in beside.rglob("*") if path.is_file())
-    digests = {path.relative_to(beside).as_posix(): sha256(path) for path in files}
-    about = {"format": FORMAT, "step": step, "now": digest(model), **state, "files": digests}
-    write_json(beside / "state.json", about)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(beside, target)
-    for old in checkpoints(out)[:-KEEP]:
-        if old.name != START:
-            shutil.rmtree(old, ignore_errors=True)
+    found = checkpoints(out)
+    last = f"{found[-1].name}" if found else "the beginning"
+    with told(target, f"Then run the same line again: it goes on from {last}."):
+        replace_folder(target, write)
+        for old in checkpoints(out)[:-KEEP]:
+            if old.name != START:
+                discard(old)
     return target
 
 
@@ -73,13 +87,18 @@ def read_state(folder: Path) -> dict[str, Any]:
     """
     cure = f"Delete the folder {folder} and run again: training goes on from the one before it."
     try:
-        state = read_json(folder / "state.json")
-        digests = state["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedCheckpoint(
-            f"{folder / 'state.json'} cannot be read ({error}). {cure}"
-        ) from error
-    if state["format"] > FORMAT:
+        text = (folder / STATE).read_text(encoding="utf-8")
+        state = json.loads(text)
+        digests = dict(state["files"])
+        number, step = state["format"], int(state["step"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{folder / STATE} cannot be read ({error}). {cure}") from error
+    own = digests.pop(STATE, None)  # format 1 began without it
+    if own is not None and own != _digest(text.replace(str(own), NO_DIGEST)):
+        raise DamagedCheckpoint(f"{folder / STATE} is not the file that was written. {cure}")
+    if folder.name != f"checkpoint-{step:06d}":
+        raise DamagedCheckpoint(f"{folder} holds the checkpoint of step {step}. {cure}")
+    if number > FORMAT:
         raise DamagedCheckpoint(
             f"{folder} was written by a newer version of this package. Update it: "
             "pip install --upgrade medmoe-lite."
@@ -148,9 +167,26 @@ def replace_folder(folder: Path, write: Any) -> None:
     """Call `write(temporary folder)`, then put the result in the place of `folder`."""
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
-    write(beside)
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        write(beside)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)  # half of it would fill a full disk
+        raise
+    if folder.exists():
+        discard(folder)
     os.replace(beside, folder)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder: at every moment it is whole, or not there under its name."""
+    away = folder.with_name(f".{folder.name}.{os.getpid()}.old.tmp")
+    shutil.rmtree(away, ignore_errors=True)
+    os.replace(folder, away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -8,18 +8,20 @@ Where several processes train together, all of them do this, and process 0 alone
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from transformers import TrainerCallback
 
-from . import checkpoint, processes
+from . import adapters, checkpoint, processes
 from .files import write_text
+from .folder import told
 from .history import History
 from .progress import Progress
 from .stage import Stage
@@ -68,7 +70,8 @@ class Keeper(TrainerCallback):
         if self.folder is not None and self.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             lines = "".join(json.dumps(row) + "\n" for row in self.history.log)
-            write_text(self.folder / "log.jsonl", lines)
+            with told(self.folder):
+                write_text(self.folder / "log.jsonl", lines)
         if state["step"] == 0:
             if self.folder is not None and self.from_inputs:
                 self.save(0)
@@ -79,6 +82,7 @@ class Keeper(TrainerCallback):
         """After an optimiser step."""
         step, stage = self.trainer.step, self.stage
         last = step == stage.steps
+        self._check(step)
         self._project()
         if step % stage.log_every == 0 or last:
             self._log(step)
@@ -92,16 +96,44 @@ class Keeper(TrainerCallback):
         if self.folder is not None and (due or last or self.stop):
             self.save(step)
         if self.stop and not last:
+            processes.wait()  # a launcher ends all when one ends, process 0 in the middle of a file
             where = f" Run the same line again to go on from {self.folder}." if self.folder else ""
             raise KeyboardInterrupt(f"stopped after step {step} of {stage.steps}.{where}")
 
+    def _check(self, step: int) -> None:
+        """Stop where the loss of a step is no number: the weights after it are none either."""
+        loss = self.trainer.sums.get("loss")
+        if loss is None or bool(torch.isfinite(loss)):
+            return
+        sums = {name: value.item() for name, value in self.trainer.sums.items()}
+        wrong = [name for name in TERMS[1:] if not math.isfinite(sums.get(name, 0.0))]
+        mixture: Any = self.trainer.train_dataset
+        read = [f"{source} {n}" for source, n in mixture.step_examples(step - 1)]
+        more = f" and {len(read) - 6} more" if len(read) > 6 else ""
+        self._give_up(
+            f"the loss of step {step} is {sums['loss']} (from: {', '.join(wrong) or 'the sum'}); "
+            f"its examples, counted from 0: {', '.join(read[:6])}{more}"
+        )
+
+    def _give_up(self, what: str) -> NoReturn:
+        found = checkpoint.checkpoints(self.folder) if self.folder is not None else []
+        good = f"The last good state is {found[-1]}." if found else "No checkpoint was kept."
+        raise FloatingPointError(
+            f"stage {self.stage.name!r}: {what}. {good} Most likely lr={self.stage.lr} is too "
+            "high, or numbers overflowed in float16. Take a lower lr or a longer warmup in "
+            "another `out` folder; checkpoint_every=N keeps a state every N steps."
+        )
+
     def save(self, step: int) -> None:
-        """A checkpoint of this moment."""
+        """A checkpoint of this moment, if all its weights are numbers."""
         assert self.folder is not None
         self.history.seconds = self.trainer.seconds
         self.trainer.gather()
         if not self.first:
             return
+        for name, tensor in adapters.trained(self.model).items():
+            if not bool(torch.isfinite(tensor).all()):
+                self._give_up(f"after step {step}, {name} has entries that are no numbers")
         state = {
             "identity": self.identity,
             "log": self.history.log,
@@ -123,8 +155,10 @@ class Keeper(TrainerCallback):
         rows.append(row)
         self.history.seconds = self.trainer.seconds
         if self.folder is not None and self.first:
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            path = self.folder / "log.jsonl"
+            with told(path), open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
+        self.trainer.report(row)
 
     def _note(self) -> str:
         return f"loss {self.history.log[-1]['loss']:.3f}" if self.history.log else ""

@@ -28,7 +28,7 @@ def config_fields() -> dict[str, Any]:
     from ..method import MoLoraConfig
 
     hints = get_type_hints(MoLoraConfig)
-    foreign = {entry.name for entry in fields(PeftConfig)} | {"molora_format"}
+    foreign = {entry.name for entry in fields(PeftConfig)} | {"molora_format", "written"}
     own = {f.name: hints[f.name] for f in fields(MoLoraConfig) if f.name not in foreign}
     return {**own, "num_experts": own["num_experts"] | _plan()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,6 +117,8 @@ def _sections(reader: Reader, top: Entries) -> Iterator[tuple[str, Node, Hints |
             for name, inner in reader.entries(node, part).items():
                 if "." in name:
                     reader.fail(inner, f"the name {name!r} has a point in it: leave it out")
+                if not re.fullmatch(r"[\w-]+", name):
+                    reader.fail(inner, f"the name {name!r}: use letters, digits, - and _ only")
                 yield f"{part}.{name}", inner, groups[part]()
         elif part in single:
             yield part, node, single[part]()

@@ -5,7 +5,7 @@ examples(recipe) -> data;   for each stage:  prepare the model -> run_stage -> H
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +54,20 @@ def examples(recipe: Recipe, seed: int = 0, most: int | None = None) -> dict[str
 
 
 def prepare(
-    recipe: Recipe, model: Any, stage: Stage, base: str = "nano", seed: int = 0, **changes: Any
+    recipe: Recipe,
+    model: Any,
+    stage: Stage,
+    base: str = "nano",
+    seed: int = 0,
+    skip: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+    **changes: Any,
 ) -> Any:
     """Make a model ready for a stage: what comes before it, adapters that it lacks, the head.
+
+    On a base in 4 bits the modules whose adapter is merged become ordinary ones first, because
+    packing W + ΔW again would round most of ΔW away. On a base whose layers have other names than
+    those of Llama, which recipes use, the adapters get the names of the same places.
 
     Args:
         recipe: whose stage it is.
@@ -64,6 +75,8 @@ def prepare(
         stage: one of `recipe.stages(base)`.
         base: which column.
         seed: of the adapters' first weights.
+        skip: actions of the recipe that are left out, such as "merge_attention".
+        say: told in a sentence where this departs from the recipe's letter, and what it cost.
         changes: fields of `MoLoraConfig`, set in every adapter.
 
     Returns:
@@ -73,12 +86,13 @@ def prepare(
 
     actions = {"drop_noise": _drop_noise, "merge_attention": _merge_attention}
     for action in recipe.before(stage.name, base):
-        actions[action](model)
+        if action not in skip:
+            actions[action](model, say)
     layers = getattr(model.config, "num_hidden_layers", None)
     for adapter in (*stage.frozen, *stage.train):
         if adapter in getattr(model, "peft_config", {}):
             continue
-        config = recipe.config(base, adapter, layers, **changes)
+        config = _fitting(recipe.config(base, adapter, layers, **changes), adapter, model, say)
         with seeded(seed, "init", adapter):
             if hasattr(model, "peft_config"):
                 model.add_adapter(adapter, config)
@@ -131,13 +145,28 @@ def run_recipe(
     return model, histories
 
 
-def _drop_noise(model: Any) -> None:
+def _fitting(config: Any, adapter: str, model: Any, say: Callable[[str], None]) -> Any:
+    """The configuration in the names of the model's own layers."""
+    from ..method.modules import translated
+
+    fitting = translated(config, model)
+    if fitting != config:
+        say(
+            f"The layers of {model.config.model_type} have names of their own: adapter {adapter!r} "
+            f"gets target_modules={fitting.target_modules}, plain_modules={fitting.plain_modules}."
+        )
+    return fitting
+
+
+def _drop_noise(model: Any, say: Callable[[str], None]) -> None:
     from ..method.drop import drop_noise
 
     drop_noise(model)
 
 
-def _merge_attention(model: Any) -> None:
+def _merge_attention(model: Any, say: Callable[[str], None]) -> None:
     from ..method.attention import merge_attention
 
-    merge_attention(model)
+    told = merge_attention(model, dequantize=True)  # of a base in 4 bits, only these modules
+    if told.dequantized:
+        say(f"Before the next stage the attention was merged into a base in 4 bits: {told}.")

@@ -25,6 +25,7 @@ import torch
 from ..eci_model import head_of
 from . import adapters, checkpoint, processes
 from .data import Mixture
+from .folder import owned, told
 from .history import History
 from .identity import identity_of, resume_state
 from .keeper import Keeper, whole_steps
@@ -45,6 +46,7 @@ def run_stage(
     out: Path | str | None = None,
     suites: Mapping[str, Sequence[Example]] | None = None,
     on_step: Callable[[int, Any], None] | None = None,
+    report_to: Sequence[str] = (),
 ) -> History:
     """Train a stage and return what happened.
 
@@ -57,16 +59,35 @@ def run_stage(
         out: folder for files; None keeps nothing.
         suites: name -> examples to score before, after, and at `stage.score_at`.
         on_step: called with (step, model) after each step, for curves of your own.
+        report_to: trackers that Trainer knows, such as ("tensorboard",).
 
     Raises:
         ValueError: the mix has no data, an adapter is missing, or `out` holds another run.
         DamagedCheckpoint: a file of the newest checkpoint is not as it was written.
+        FloatingPointError: the loss is no number; the last checkpoint is the last good state.
+        RuntimeError: another run writes to `out`.
+        OSError: `out` cannot be written; says what to do.
         KeyboardInterrupt: it was stopped; with `out`, the same call goes on from there.
     """
     folder = Path(out) if out is not None else None
     adapters.open_adapters(model, stage.train, stage.frozen)
     processes.connect(next(model.parameters()).device.type == "cpu")
     processes.same_start(adapters.trained(model).values())
+    with owned(folder if processes.rank() == 0 else None):
+        return _run(model, tokenizer, stage, data, folder, suites or {}, on_step, report_to)
+
+
+def _run(
+    model: Any,
+    tokenizer: Any,
+    stage: Stage,
+    data: Mapping[str, Sequence[Example | dict]],
+    folder: Path | None,
+    suites: Mapping[str, Sequence[Example]],
+    on_step: Callable[[int, Any], None] | None,
+    report_to: Sequence[str] = (),
+) -> History:
+    """`run_stage` in a folder that nobody else writes to."""
     state = resume_state(folder, identity_of(model, stage, data))
     head = head_of(model)
     mixture = Mixture(
@@ -80,9 +101,7 @@ def run_stage(
     history = History(
         stage.name, **{key: state[key] for key in ("log", "scores", "seconds", "marks")}
     )
-    keeper = Keeper(
-        model, tokenizer, stage, folder, suites or {}, history, state["identity"], on_step
-    )
+    keeper = Keeper(model, tokenizer, stage, folder, suites, history, state["identity"], on_step)
     if stage.project is not None:
         if state["step"] and folder is not None and keeper.from_inputs:
             checkpoint.restore(folder / checkpoint.START, model, None)
@@ -94,7 +113,7 @@ def run_stage(
     use_cache = getattr(config, "use_cache", None)
     with seeded(stage.seed, "run"), tempfile.TemporaryDirectory() as scratch:
         try:
-            trainer = StageTrainer(model, stage, mixture, optimizer, scratch, [keeper])
+            trainer = StageTrainer(model, stage, mixture, optimizer, scratch, [keeper], report_to)
             with keeper.progress, whole_steps(keeper):
                 keeper.begin(trainer, state)
                 if state["step"] < stage.steps:
@@ -105,9 +124,10 @@ def run_stage(
             model.zero_grad()
             model.eval()
     if folder is not None and processes.rank() == 0:
-        history.to_json(folder / "history.json")
         save = partial(checkpoint.save_adapters, model, adapters=stage.train)
-        checkpoint.replace_folder(folder / "adapter", save)
+        with told(folder):
+            history.to_json(folder / "history.json")
+            checkpoint.replace_folder(folder / "adapter", save)
     processes.wait()
     return history
 

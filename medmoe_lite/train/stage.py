@@ -10,6 +10,7 @@ LoRAMoE (preservation).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -44,6 +45,8 @@ class Stage:
         accumulation: parts a batch is cut into to save memory; the loss stays the same.
         max_length: longest example in tokens, or None.
         weight_decay, max_grad_norm: of AdamW and of the clipping.
+        chunked_loss: True, False or "auto": form the loss over the vocabulary in chunks, which
+            saves memory over large ones and changes no more than rounding.
 
     Raises:
         ValueError: a value that cannot be meant; the message says which and what to type.
@@ -75,6 +78,7 @@ class Stage:
     max_length: int | None = None
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    chunked_loss: bool | str = "auto"
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
@@ -100,6 +104,10 @@ class Stage:
             if not right:
                 raise ValueError(f"stage {self.name!r}: {problem}")
 
+        need(
+            not re.search(r"[/\\\x00-\x1f]", self.name) and self.name not in (".", ".."),
+            "a stage's name is the name of its folder: use letters, digits, - and _ only.",
+        )
         need(bool(self.mix), 'the mix is empty. Name a source: mix={"facts": 1.0}.')
         for source, share in self.mix.items():
             need(
@@ -135,6 +143,10 @@ class Stage:
         need(not both, f"{sorted(both)} cannot be in train and in frozen; keep one of the two.")
         beyond = [step for step in self.score_at if not 0 <= step <= self.steps]
         need(not beyond, f"score_at={beyond} lies outside of 0 to {self.steps} steps.")
+        need(
+            self.chunked_loss in (True, False, "auto"),
+            f'chunked_loss={self.chunked_loss!r}; give True, False or "auto".',
+        )
         if self.orthogonal is not None:
             need(self.orthogonal.weight >= 0, "the weight of the orthogonal penalty is negative.")
             need(

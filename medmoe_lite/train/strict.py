@@ -53,6 +53,8 @@ class Reader:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or error
             raise RecipeError(path, mark.line + 1 if mark else 1, f"no YAML: {problem}") from error
+        except RecursionError as error:
+            raise RecipeError(path, 1, "brackets or lines are nested too deep") from error
         if root is None:
             raise RecipeError(path, 1, "the file is empty: start from a shipped recipe")
         self.root: Node = root

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,12 +27,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from ..bases.precision import mixed_precision
 from ..eci import class_loss, joint_loss
 from ..eci_model import head_of
 from . import processes
+from .chunked_loss import cost_head
 from .data import Mixture
 from .lm import accepted_arguments, lm_loss
 from .seeds import derive
+from .shard import average_gradients, is_sharded
 from .stage import Stage
 from .terms import router_terms
 
@@ -45,6 +49,8 @@ class StageTrainer(Trainer):
         mixture: its batches, which begin at `mixture.first_step`.
         optimizer: AdamW over the tensors that learn, already restored when resuming.
         folder: Trainer insists on one; nothing is written there.
+        callbacks: called between steps.
+        report_to: trackers that Trainer knows, such as "tensorboard"; they get the rows of the log.
     """
 
     loss_is_scaled_for_ga = True
@@ -57,6 +63,7 @@ class StageTrainer(Trainer):
         optimizer: torch.optim.Optimizer,
         folder: str,
         callbacks: list[Any],
+        report_to: Sequence[str] = (),
     ) -> None:
         self.stage = stage
         first = mixture.first_step
@@ -73,10 +80,13 @@ class StageTrainer(Trainer):
             gradient_accumulation_steps=stage.accumulation,
             max_grad_norm=stage.max_grad_norm,
             use_cpu=on_cpu,
+            **mixed_precision(model),
             dataloader_pin_memory=not on_cpu,
             logging_strategy="no",
             save_strategy="no",
-            report_to=[],
+            report_to=list(report_to),
+            run_name=stage.name,
+            project="medmoe",
             disable_tqdm=True,
             logging_nan_inf_filter=False,
             remove_unused_columns=False,
@@ -97,6 +107,7 @@ class StageTrainer(Trainer):
         self.counts: dict[str, int] = {}
         self.seconds = 0.0
         self._accepts = accepted_arguments(model)
+        self._head = cost_head(model, stage.chunked_loss)
         self._parts = 0
         self._first_part = True
         self._penalty: Callable[[], torch.Tensor] | None = None
@@ -150,7 +161,7 @@ class StageTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The stage's loss on one part of a step; its terms are added to `sums`."""
-        output, lm = lm_loss(model, inputs, self._accepts)
+        output, lm = lm_loss(model, inputs, self._accepts, self._head)
         loss = lm * processes.world()
         self._add("lm", loss)
         head = head_of(self.accelerator.unwrap_model(model))
@@ -199,6 +210,25 @@ class StageTrainer(Trainer):
         }
         self.sums, self.counts = {}, {}
         return found
+
+    def report(self, row: dict[str, Any]) -> None:
+        """Hand a row of the log to the trackers of `report_to`."""
+        if self.args.report_to:
+            state = replace(self.state, global_step=self.step)
+            rest = {name: value for name, value in row.items() if name != "step"}
+            self.callback_handler.on_log(self.args, state, self.control, rest)
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        """A base that is cut over the processes lies where it belongs already."""
+        if not is_sharded(model):
+            super()._move_model_to_device(model, device)
+
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> Any:
+        """Accelerate refuses to wrap a base that is cut over the processes; see `shard`."""
+        if not training or model is not self.model or not is_sharded(model):
+            return super()._wrap_model(model, training, dataloader)
+        place = {"device_placement": False, "evaluation_mode": True}  # mixed precision, no more
+        return average_gradients(self.accelerator.prepare_model(model, **place))
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: Trainer would walk over all parameters at each step."""
