@@ -184,7 +184,8 @@ class Layout:
     def columns(self) -> torch.Tensor:
         """Owner of each rank column, shape (R,): the `cols` of the formula."""
         ranks = torch.tensor(self.ranks)
-        return torch.repeat_interleave(torch.arange(len(self.experts)), ranks)
+        owners = torch.arange(len(self.experts))
+        return torch.repeat_interleave(owners, ranks, output_size=self.total_rank)
 
     def without_routed(self) -> Layout:
         """The same layout with the routed experts forgotten.

@@ -109,7 +109,7 @@ def block(config: Any, updates: Updates, s: Setting, first: bool = False) -> flo
     >>> plain = {name: [Update(16)] for name in ("q_proj", "k_proj", "v_proj", "o_proj")}
     >>> routed = {name: [Update(128, 8)] for name in ("gate_proj", "up_proj", "down_proj")}
     >>> block(QWEN_1_8B, plain | routed, Setting(length=1))
-    86024.0
+    86152.0
     """
     shapes, w = linear_shapes(config), s.width
     queries, keys, wide = shapes["q_proj"][1], shapes["k_proj"][1], shapes["gate_proj"][1]

@@ -49,6 +49,7 @@ COURSE = (
     Stop("09_the_real_run", "The 1.8B run", "Does it hold on the real model?"),
     Stop("10_reproduction_lab", "Reproduction lab", "Can I trust a claim, and test my own?"),
 )
+LINK = 'style="color:var(--jp-content-link-color, #1565c0);text-decoration:underline"'
 HEAD = ("notebook", "the question", "exercises solved", "predictions", "quiz answers")
 
 
@@ -96,7 +97,7 @@ def as_text() -> str:
 
 def as_html() -> str:
     """The map as a table whose first column links to the notebooks."""
-    style = 'style="text-align:left;white-space:normal"'
+    style = 'style="text-align:left;white-space:normal;padding:0.15em 1.2em 0.15em 0"'
     top = "".join(f'<th scope="col" {style}>{word}</th>' for word in HEAD)
     rows = []
     for stop in COURSE:
@@ -107,7 +108,7 @@ def as_html() -> str:
             f'<span style="display:block;height:100%;width:{share}%;background:#009e73"></span>'
             f"</span> {solved} of {there}"
         )
-        link = f'<a href="{stop.file}.ipynb">{stop.number} {escape(stop.title)}</a>'
+        link = f'<a href="{stop.file}.ipynb" {LINK}>{stop.number} {escape(stop.title)}</a>'
         cells = (link, escape(stop.question), bar, str(guesses), str(answers))
         rows.append("<tr>" + "".join(f"<td {style}>{cell}</td>" for cell in cells) + "</tr>")
     go_on = f"Go on with <b>{next_stop().number} {escape(next_stop().title)}</b>."

@@ -7,6 +7,7 @@ not visible here, contradicted, not testable at this scale; nulls are shown like
 
 import json
 import os
+import textwrap
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -115,6 +116,9 @@ def claim_figure(claim_id: str) -> "tuple[Figure, str]":
     if drawn is None:
         raise ValueError(f"{claim_id!r} was not run: {found['why']}.")
     figure, text = drawn
+    scale = f"(recorded, {_seeds(found)})".replace(" ", "\N{NO-BREAK SPACE}")
+    wide = int(9.5 * figure.get_figwidth())  # letters of the title that fit in a line
+    figure.suptitle(textwrap.fill(f"{found['title']} {scale}", wide), fontsize=12)
     return figure, f"Recorded over {_seeds(found)}. {found['title']} {text}"
 
 

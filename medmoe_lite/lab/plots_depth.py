@@ -37,6 +37,7 @@ def depth_plans(
         axis.bar(range(layers), plan, color=plots.PALETTE["routed"], width=0.8)
         axis.set(title=f"{name}\n{sum(plan)} in all", xlabel="layer", ylim=(0, 1.15 * highest))
         axis.set_xticks(range(0, layers, max(1, layers // 4)))
+        axis.locator_params(axis="y", integer=True, nbins=6)
         if index == 0:
             axis.set_ylabel("routed experts")
         if layers <= 8:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from medmoe_lite.lab import progress
 from medmoe_lite.lab.html import box, escape, in_notebook, publish
 
-COLOUR = "#4a6fa5"
+COLOUR, RIGHT, WRONG = "#4a6fa5", "#2e8b57", "#c0392b"
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,15 @@ def _row(question: Question, widgets):
     buttons = widgets.RadioButtons(
         options=[choice.text for choice in question.choices],
         value=None,
-        description=question.key,
+        description=f"Question {question.key.rpartition('q')[2]}",
         layout=widgets.Layout(width="auto"),
     )
     said = widgets.HTML()
 
     def on_pick(change) -> None:
         if change["new"] is not None:
-            said.value = escape(answer(question, change["new"]))
+            told = answer(question, change["new"])
+            said.value = box(escape(told), RIGHT if told.startswith("Right") else WRONG)
             progress.write("quiz", question.key, change["new"])
 
     buttons.observe(on_pick, "value")

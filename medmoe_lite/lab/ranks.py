@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Updates = dict[str, Tensor]
+SHOWN = 48  # bars in the picture; the shares are of all singular values
 
 
 def updates(before: nn.Module, after: nn.Module) -> Updates:
@@ -78,7 +79,8 @@ def rank_picture(
         recall: rank -> share of questions answered with all updates cut to that rank.
     """
     figure, (left, right) = new_axes(9.6, 3.4, columns=2)
-    sizes = np.asarray(values, dtype=float)[:48]
+    whole = np.asarray(values, dtype=float)
+    sizes = whole[:SHOWN]
     at = np.arange(1, len(sizes) + 1)
     kept = [CYCLE[0] if i <= rank else "#c9c9c9" for i in at]
     left.bar(at, sizes, color=kept, width=0.85)
@@ -92,9 +94,9 @@ def rank_picture(
     right.set_xscale("symlog", base=2)
     right.set_xticks(ranks, [str(k) for k in ranks])
     right.set_ylim(-0.03, 1.05)
-    share = float((sizes[:rank] ** 2).sum() / max((sizes**2).sum(), 1e-30))
+    share = float((whole[:rank] ** 2).sum() / max((whole**2).sum(), 1e-30))
     text = (
-        f"{title}. Cut after {rank} of {len(sizes)} singular values, which hold "
+        f"{title}. Cut after {rank} of {len(whole)} singular values, which hold "
         f"≈{share:.2f} of the squared size. With all updates cut to rank {near}, "
         f"≈{recall[near]:.2f} of the questions are answered."
     )

@@ -16,7 +16,7 @@ def draw_sentence(model: Any, tokenizer: Any, text: str, layer: int, module: str
     pieces, seen = read_sentence(model, tokenizer, text)
     if (layer, module) not in seen:
         raise ValueError(f"Layer {layer} has no router at {module}. Choose another one.")
-    return nb03.plots.sentence(seen[layer, module], pieces, f"Layer {layer}, {module}")
+    return nb03.plots.sentence(seen[layer, module], pieces, f"Layer {layer}, {module} (this run)")
 
 
 def router_explorer(model: Any, tokenizer: Any, text: str, layer: int | None = None) -> None:

@@ -6,7 +6,7 @@ gives the same verdict, token by token, at many times the cost.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -62,8 +62,16 @@ def _batch(rows: Sequence[Example], tokenizer: Any) -> Batch:
     return batch
 
 
-def teach(model: Any, batches: Sequence[Batch], lr: float = 4e-3) -> list[float]:
-    """One step of AdamW a batch, with a linear fall of the learning rate; returns the losses."""
+def teach(
+    model: Any,
+    batches: Sequence[Batch],
+    lr: float = 4e-3,
+    show_loss: Callable[[float], None] | None = None,
+) -> list[float]:
+    """One step of AdamW a batch, with a linear fall of the learning rate; returns the losses.
+
+    `show_loss` is called with the loss of each step, such as a live curve.
+    """
     batches = shortened(batches)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
@@ -76,6 +84,8 @@ def teach(model: Any, batches: Sequence[Batch], lr: float = 4e-3) -> list[float]
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
+        if show_loss is not None:
+            show_loss(losses[-1])
     return losses
 
 

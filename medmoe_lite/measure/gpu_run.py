@@ -83,7 +83,8 @@ def setting_of(options: argparse.Namespace) -> SimpleNamespace:
     batch, length = (1, 16) if tiny else (1, 512) if small else (4, 1024)
     return SimpleNamespace(
         clock=clock, config=SimpleNamespace(**sizes),
-        device=options.device, on_gpu=on_gpu, tiny=tiny, dtype=dtype_for(options.device), out=options.out, recipes=options.recipes,
+        device=options.device, on_gpu=on_gpu, tiny=tiny, dtype=dtype_for(options.device),
+        out=options.out, recipes=options.recipes,
         batch=options.batch or batch, length=options.length or length,
         steps=2 if options.quick else 8, rounds=2 if tiny else 3 if options.quick else 10,
         seconds=5.0 if options.quick else 120.0,

@@ -101,10 +101,11 @@ def router_heatmaps(path: Path, where: str) -> list[Drawn]:
     drawn = []
     with np.errstate(invalid="ignore"):
         for place, module in enumerate(table["modules"]):
+            title = f"{module}, mean over {len(table['layers'])} layers"
+            shares = np.nanmean(usage[:, place], axis=0)
             figure, words = drawing.heatmap(
-                np.nanmean(usage[:, place], axis=0), table["suites"], experts,
-                f"{module}, mean over {len(table['layers'])} layers", "share of the gate (numbers: %)",
-            )  # fmt: skip
+                shares, table["suites"], experts, title, "share of the gate (numbers: %)"
+            )
             name = f"router_{where}_{module.replace('.', '_')}"
             drawn.append(Drawn(name, f"Who works on what: {module} ({where})", figure, words))
         layers = [f"layer {number}" for number in table["layers"]]

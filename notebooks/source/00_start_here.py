@@ -59,8 +59,8 @@ show(nb00.plots.idea())
 # %% [markdown] id="machine"
 # ## 2. Is this machine ready?
 #
-# The doctor checks every requirement. OK needs nothing. LOOK works, but could be better. FAIL says
-# what to type. In a terminal the same table is `medmoe doctor`.
+# The doctor checks every requirement; that takes some seconds. OK needs nothing. LOOK works, but
+# could be better. FAIL says what to type. In a terminal the same table is `medmoe doctor`.
 
 # %% id="doctor" tags=["nbval-ignore-output"]
 from medmoe_lite.lab.nb00.machine import doctor
@@ -179,7 +179,8 @@ history = run_stage(model, tokenizer, stage, {"facts": facts})
 # %% id="curve"
 steps = [row["step"] for row in history.log]
 losses = [row["loss"] for row in history.log]
-show(plots.curves(steps, {"LoRA": losses}, "Learning 144 new facts", y_label="loss, mean of 10"))
+title = "Learning 144 new facts (this run)"
+show(plots.curves(steps, {"LoRA": losses}, title, y_label="loss, mean of 10 steps"))
 
 # %% id="ask-again" tags=["nbval-ignore-output"]
 print(f"{fact.prompt}   ->   {ask(model, fact.prompt)}      (in the file: {fact.answer})")

@@ -8,7 +8,7 @@
 # - You need: Python, and what a linear layer and a gradient step are.
 # - You do not need: a GPU, a network, or to know how a transformer works inside.
 #
-# You build LoRA in five steps, check it against the library PEFT, and teach a small language
+# You build LoRA in six steps, check it against the library PEFT, and teach a small language
 # model 48 facts about drugs that do not exist. Then you look at what it learned.
 
 # %% [markdown] id="predictions"
@@ -57,6 +57,7 @@ from torch import nn
 from medmoe_lite import load_base
 from medmoe_lite.lab import about, lora, ranks, teach
 from medmoe_lite.lab.claims import Claim, claims
+from medmoe_lite.lab.live import live
 from medmoe_lite.lab.recorded import by_arm, paired, recorded, spread
 
 # %% [markdown] id="step-1"
@@ -221,15 +222,17 @@ print("the update changes the output:", moved > 0.01, "| you and PEFT agree:", d
 def train(model, batches, lr=4e-3):
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
-    losses = []
-    for step, batch in enumerate(batches):
-        optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 10, 1 - 0.9 * step / len(batches))
-        loss = model(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
+    losses, steps = [], len(batches)
+    with live(steps) as show_loss:
+        for step, batch in enumerate(batches):
+            optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 10, 1 - 0.9 * step / steps)
+            loss = model(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+            show_loss(losses[-1])
     return losses
 
 # %% id="teach"
@@ -295,11 +298,12 @@ for arm, model in models.items():
 # %% id="curves" tags=["keep-output"]
 ARMS = ("r = 2", "r = 8", "r = 16", "r = 32", "full")
 smooth = {arm: torch.tensor(losses[arm]).view(-1, 5).mean(1).tolist() for arm in ARMS}
-show(plots.curves(range(5, 61, 5), smooth, "Learning 48 new facts", y_label="loss, mean of 5 steps"))
+title = "Learning 48 new facts (this run)"
+show(plots.curves(range(5, 61, 5), smooth, title, y_label="loss, mean of 5 steps"))
 
 # %% id="rank-bars" tags=["keep-output"]
 answered = {arm: teach.recall(models[arm], tokenizer, asked) for arm in ARMS}
-show(plots.bars(answered, "New facts in wordings never taught", "share answered"))
+show(plots.bars(answered, "New facts in wordings never taught (this run)", "share answered"))
 
 # %% [markdown] id="recorded-text"
 # One run proves little. The same comparison was recorded with several seeds for the adapter and
@@ -375,7 +379,8 @@ from medmoe_lite.lab.widgets import explorer
 
 def draw(update, layer, rank):
     sizes = ranks.singular_values(changes[update][layer])
-    return ranks.rank_picture(sizes, rank, still[update], f"{update}: {layer.split('.')[-1]}")
+    title = f"{update}: {layer.split('.')[-1]} (this run)"
+    return ranks.rank_picture(sizes, rank, still[update], title)
 
 
 controls = {
@@ -389,7 +394,7 @@ explorer(draw, controls)
 # ## Break it
 #
 # Three runs are sick. Each has one mistake, made on purpose. The curves show the loss on a fixed
-# set of questions, before the first step and after each.
+# set of questions, before the first step and after every second one.
 #
 # **Exercise 1.6** (medium, 5 minutes). Name the cause of each. Why it matters: this is how such
 # bugs show themselves in a real run, where nobody tells you that there is one.
@@ -400,9 +405,10 @@ for run in ("healthy", *nb01.failure.SICK):
     torch.manual_seed(0)
     sick = nb01.failure.infect(copy.deepcopy(base), run)
     patients[run] = nb01.failure.watch(sick, tokenizer, facts, batches[:16])
+    print("trained", run, flush=True)
 
 # %% id="sick-figure" tags=["keep-output"]
-show(plots.curves(range(0, 17, 2), patients, "Three sick runs and a healthy one"))
+show(plots.curves(range(0, 17, 2), patients, "Three sick runs and a healthy one (this run)"))
 for cause in nb01.failure.CAUSES:
     print("possible cause:", cause)
 

@@ -407,8 +407,9 @@ for again, name in ((False, "merged in 32 bits"), (True, "merged and rounded aga
     print(f"{name:26}{about(teach.recall(merged, tokenizer, asked), 2)} in other wordings")
 
 # %% [markdown] id="merge-note"
-# A small update is lost: nearly all weights fall back on the level they had. The package therefore
-# refuses to merge into four bits. Keep the adapter beside its base, or merge into 16 bits.
+# A small update is lost: nearly all weights fall back on the level they had. A large one may
+# survive: compare the last two lines. The package refuses to merge into four bits. Keep the adapter
+# beside its base, or merge into 16 bits.
 
 # %% [markdown] id="cost-text"
 # ## Memory and time
@@ -561,7 +562,7 @@ quiz("02")
 # ## Where the papers stand
 #
 # Rows of the recorded ladder. A model of a million weights can show how four bits work and where they
-# break. How a large model takes them has to be measured there: notebook 09 does.
+# break. How a large model takes them has to be measured there: notebook 09 plans such a run.
 
 # %% id="papers"
 ledger("four_bit", "cost")
@@ -569,5 +570,6 @@ ledger("four_bit", "cost")
 # %% [markdown] id="next"
 # ## Next
 #
-# One update serves every token alike. `03` gives a layer several of them and a router that chooses.
-# All of it works over four bits: `load_base("nano", four_bit=True)`.
+# One update serves every token alike. [03 Router and experts](03_router_and_experts.ipynb) gives a
+# layer several of them and a router that chooses. All of it works over four bits:
+# `load_base("nano", four_bit=True)`.

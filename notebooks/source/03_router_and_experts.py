@@ -4,7 +4,7 @@
 # **The question.** Eight small experts sit beside every layer. Who handles which token, and does
 # anybody have to tell them the task?
 #
-# - Reading and building: about 45 minutes. Computing: about one minute on a laptop.
+# - Reading and building: about 45 minutes. Computing: about two minutes on a laptop.
 # - You need: notebook 01, or to know that LoRA adds $(\alpha / r) B A x$ to a frozen layer.
 # - You do not need: a GPU, a network, or notebook 02.
 #
@@ -62,6 +62,8 @@ from torch import nn
 from medmoe_lite import load_base
 from medmoe_lite.lab import about, usage
 from medmoe_lite.lab.claims import claims
+from medmoe_lite.lab.fast import steps
+from medmoe_lite.lab.live import live
 from medmoe_lite.lab.recorded import recorded
 from medmoe_lite.lab.teach import recall
 
@@ -277,7 +279,8 @@ start = usage.summary(usage.collect(model, tokenizer, test_items))
 
 # %% id="train"
 batches = nb03.mix.mixed_batches(train_items, tokenizer, steps=200)
-losses = nb03.mix.fit(model, batches, every=40)
+with live(steps(200)) as show_loss:
+    losses = nb03.mix.fit(model, batches, every=40, show_loss=show_loss)
 
 # %% id="after"
 after = {name: recall(model, tokenizer, items) for name, items in test_items.items()}
@@ -315,7 +318,8 @@ trained = usage.summary(use_after)
 clearest = max(range(len(use_after.places)), key=trained["router_bits"].__getitem__)
 number, module = use_after.places[clearest]
 shares = trained["shares"][clearest]
-show(nb03.plots.families(shares, nb03.mix.FAMILIES, "The router that tells families apart best"))
+title = "The router that tells families apart best (this run)"
+show(nb03.plots.families(shares, nb03.mix.FAMILIES, title))
 
 # %% [markdown] id="bits-text"
 # One number for "different": how many **bits** about the family does it give to know which expert
@@ -354,7 +358,8 @@ for tokens, found in levels.items():
         print(f"{tokens:16}{level:17}{nb03.claims.told(values, 3)} bits, {len(values)} runs")
 
 # %% id="recorded-figure" tags=["keep-output"]
-show(nb03.plots.levels(levels, "What an expert tells about the family", "bits, mean of 15 routers"))
+title = "What an expert tells about the family (recorded)"
+show(nb03.plots.levels(levels, title, "bits, mean of 15 routers"))
 
 # %% id="recorded-gaps"
 for tokens, found in levels.items():
@@ -417,7 +422,10 @@ for name, sizes in (("nano", (128, 384, 8, 2, 4)), ("Qwen1.5-1.8B", (2048, 5504,
 
 # %% id="sick-runs"
 short = nb03.mix.mixed_batches(train_items, tokenizer, steps=10, batch_size=10, seed=1)
-dials = {run: nb03.failure.examine(base, run, short) for run in ("healthy", *nb03.failure.SICK)}
+dials = {}
+for run in ("healthy", *nb03.failure.SICK):
+    dials[run] = nb03.failure.examine(base, run, short)
+    print("trained", run, flush=True)
 
 # %% id="sick-figure" tags=["keep-output"]
 show(nb03.plots.dials(dials))

@@ -496,5 +496,6 @@ ladder.ledger("top_k", "experts", "collapse", "gate", "cost")
 # %% [markdown] id="next"
 # ## Next
 #
-# `05` spends one budget of experts over depth, ranks and groups. To watch your own model:
+# [05 Where experts belong](05_where_experts_belong.ipynb) spends one budget of experts over depth,
+# ranks and groups. To watch your own model:
 # `with record_routing(model) as log: model(**batch)`, then `log.chosen` and `log.entropy`.

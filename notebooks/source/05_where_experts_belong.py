@@ -438,7 +438,8 @@ print("had we averaged the factors of the sentence model instead: off by", about
 
 # %% [markdown] id="soft-recorded-text"
 # One run of a few steps. The ladder trained longer, merged task by task, and scored what the
-# merged LoRA still answers:
+# merged LoRA still answers. The model of the third bar was *trained* with averaged factors, as in
+# SMEAR, so there they are no mistake:
 
 # %% id="soft-recorded-figure" tags=["keep-output"]
 title = f"Error of a soft merge (recorded, {nb05.words.seeds_of('soft_merge')})"
@@ -531,5 +532,6 @@ ladder.ledger("rank", "where", "depth", "preservation", "soft_merge", "rankwise"
 # %% [markdown] id="next"
 # ## Next
 #
-# `06` trains experts in order to throw them away: a shared expert for knowledge, routed ones for
-# noise. To go on by yourself: `MoLoraConfig(num_experts=depth_plan(24, 5, "mola"))` is MoLA's plan.
+# [06 Knowledge and noise](06_knowledge_and_noise.ipynb) trains experts in order to throw them
+# away: a shared expert for knowledge, routed ones for noise. To go on by yourself:
+# `MoLoraConfig(num_experts=depth_plan(24, 5, "mola"))` is MoLA's plan.

@@ -499,5 +499,6 @@ ledger("drop", "mismatch", "restart", "corpus")
 # %% [markdown] id="next"
 # ## Next
 #
-# `07` goes on where MedCare goes on: stage 2 learns a format and should keep the facts. To go on
-# by yourself: `MoLoraConfig(shared_experts=2)`, `Stage(..., noise_dropout=0.5)`, `drop_noise`.
+# [07 Align without forgetting](07_align_without_forgetting.ipynb) goes on where MedCare goes on:
+# stage 2 learns a format and should keep the facts. To go on by yourself:
+# `MoLoraConfig(shared_experts=2)`, `Stage(..., noise_dropout=0.5)`, `drop_noise`.

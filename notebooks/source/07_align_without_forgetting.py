@@ -453,5 +453,6 @@ show_claim("restart")
 # %% [markdown] id="next"
 # ## Next
 #
-# `08` leaves text behind: a label read by a classification head. To go on by yourself: give
+# [08 ECI and three steps](08_eci_and_three_steps.ipynb) leaves text behind: a label is read by a
+# classification head. To go on by yourself: give
 # `Stage(..., orthogonal={"weight": 1e-3})` or `project={"source": "facts"}` to `run_stage`.

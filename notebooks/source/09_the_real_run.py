@@ -4,7 +4,7 @@
 # **The question.** Does it hold on the real model? Before anybody rents a card: what would the run
 # need, what would it cost, and does the same code go all the way through?
 #
-# - Reading and building: about one hour. Computing: about half a minute on a laptop.
+# - Reading and building: about one hour. Computing: about one minute on a laptop.
 # - You need: to know LoRA, a mixture with a shared expert, and the two stages of MedCare.
 # - You do not need: a GPU. With one, and with the model on disk, the same cells train
 #   Qwen1.5-1.8B-Chat.
@@ -22,7 +22,7 @@
 # %% [markdown] id="predictions"
 # ## Guess first
 #
-# Pick an answer before you go on. Nobody grades it.
+# Pick an answer before you go on. Nobody grades it. You will see it again beside the result.
 
 # %% id="predict-part"
 predict(
@@ -364,12 +364,12 @@ llama = SimpleNamespace(hidden_size=5120, intermediate_size=13824, num_attention
                         num_key_value_heads=40)
 linear = 40 * sum(a * b for a, b in linear_shapes(llama).values())
 other = 2 * 32000 * llama.hidden_size
-for four_bit in (False, True):
-    parts = resting_bytes(linear, other, trained=0, four_bit=four_bit)
+for bits in (16, 4):
+    parts = resting_bytes(linear, other, trained=0, four_bit=bits == 4)
     try:
-        print(f"13B, 4 bits {four_bit}: fits 24 GiB with {24 - plan(parts, 24):.1f} to spare")
+        print(f"13B in {bits} bits: fits 24 GiB with {24 - plan(parts, 24):.1f} to spare")
     except ValueError as refusal:
-        print(f"13B, 4 bits {four_bit}: {refusal}")
+        print(f"13B in {bits} bits: {refusal}")
 head = nb09.words.head_numbers(llama.hidden_size)
 print(f"the package's head at that width: {head / 1e6:.0f} million numbers; LlamaCare's: about 100")
 
@@ -567,4 +567,5 @@ ledger("four_bit", "cost", "benchmarks", "exams")
 # %% [markdown] id="next"
 # ## Next
 #
-# `10` lets you test a claim of your own: a card written before the run, seeds, a verdict.
+# [10 Reproduction lab](10_reproduction_lab.ipynb) lets you test a claim of your own: a card written
+# before the run, seeds, a verdict.

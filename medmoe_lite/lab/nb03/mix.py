@@ -82,6 +82,7 @@ def fit(
     every: int = 0,
     on_step: Callable[[int, nn.Module], None] | None = None,
     announce: Callable[[Batch], None] | None = None,
+    show_loss: Callable[[float], None] | None = None,
 ) -> list[float]:
     """One step of AdamW a batch, the rate rises for 10 steps and then falls; returns the losses.
 
@@ -89,6 +90,7 @@ def fit(
         every: print the mean loss of each so many steps; 0 prints nothing.
         on_step: called with (step, model) between the backward pass and the update.
         announce: called with each batch before it is used, family labels included.
+        show_loss: called with the loss of each step, such as a live curve.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
@@ -107,6 +109,8 @@ def fit(
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         losses.append(loss.item())
+        if show_loss is not None:
+            show_loss(losses[-1])
         if every and (step + 1) % every == 0:
             print(f"step {step + 1:3d}: mean loss ≈{sum(losses[-every:]) / every:.2f}", flush=True)
     model.eval()

@@ -77,7 +77,7 @@ def families(
 
 def dials(runs: "Mapping[str, Readings]") -> "tuple[Figure, str]":
     """Three readings of several routers: sum of weights, open experts, gradient."""
-    figure, (sums, opened, moving) = plots.new_axes(10.4, 3.4, columns=3)
+    figure, (sums, opened, moving) = plots.new_axes(10.4, 3.6, columns=3)
     told = []
     for index, (name, read) in enumerate(runs.items()):
         style: dict[str, Any] = {"color": plots.CYCLE[index], "label": name, "markersize": 5}
@@ -96,7 +96,8 @@ def dials(runs: "Mapping[str, Readings]") -> "tuple[Figure, str]":
     moving.set_yscale("symlog", linthresh=1e-3)
     handles, names = sums.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=11)
-    return figure, f"Three dials of each router. {'; '.join(told)}."
+    figure.suptitle("Three sick routers and a healthy one (this run)", fontsize=12)
+    return figure, f"Three dials of each router (this run). {'; '.join(told)}."
 
 
 def levels(

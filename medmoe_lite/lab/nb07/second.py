@@ -65,7 +65,9 @@ def adapter(base: Any, seed: int = 0) -> Any:
 def learn_facts(base: Any, tokenizer: Any, steps: int = 50) -> Any:
     """Stage 1: a model whose adapter "default" knows the facts."""
     model = adapter(base)
-    teach(model, fact_batches(tokenizer, steps), LR)
+    batches = shortened(fact_batches(tokenizer, steps))
+    with live(len(batches), "loss of the facts") as show_loss:
+        teach(model, batches, LR, show_loss)
     return model.eval()
 
 

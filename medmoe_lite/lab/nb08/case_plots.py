@@ -72,6 +72,7 @@ def _batches(axis: "Axes", read: Reading) -> str:
         axis.plot([row[0] for row in rows], mark, color=colour, markersize=4)
     axis.set(title="C: one prompt, 12 batches", xlabel="batch", ylabel=f"p({LABELS[0]})")
     axis.set_ylim(-0.05, 1.05)
+    axis.locator_params(axis="x", integer=True)
     return (
         f"C: one prompt in 12 batches: the published head changes its label in "
         f"≈{flips(read.published)} of them, the mended one in {flips(read.mended)}."

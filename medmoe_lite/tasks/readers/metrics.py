@@ -5,7 +5,7 @@
     macro_f1            over all labels that occur        CHIP-CTC, CHIP-STS
     weighted_f1         weighted by how often they occur  PromptCBLUE's matching tasks
     cmexam              accuracy and weighted F1          CMExam
-    cmb                 accuracy of exam classes, meaned  CMB
+    cmb                 mean accuracy of exam classes    CMB
     mmedbench           equal sets of letters             MMedBench
     gsm8k               the text after "####"             GSM8K
     set_f1              micro-F1 over sets of items       CMeEE, CMeIE, CHIP-CDN
