@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from typing import Annotated
 
 from . import __version__
@@ -13,10 +14,11 @@ from .setup_advice import explain
 
 try:
     import typer
+    from typer import Typer
 except ImportError as missing:
     sys.exit(explain(missing))
 
-app = typer.Typer(
+app = Typer(
     name="medmoe",
     help="Mixtures of LoRA experts for medical language models, built by hand.",
     no_args_is_help=True,
@@ -183,6 +185,8 @@ def data(context: typer.Context) -> None:
 
 def main() -> None:
     """Entry point of the command `medmoe`; a package that is missing or wrong is a sentence."""
+    # peft asks transformers for a property whose name has changed; nothing for a user to do
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
     try:
         app()
     except ImportError as error:

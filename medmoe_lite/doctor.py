@@ -275,6 +275,8 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     kernel,
 )
 
+LOADING = (device, four_bit, method, threads)  # a wrong package may end the process there
+
 
 def examine() -> Iterator[Check]:
     """Run every check, one after the other; a check that breaks counts as failed.
@@ -282,11 +284,18 @@ def examine() -> Iterator[Check]:
     >>> next(examine()).name
     'Python'
     """
+    broken = False
     for check in CHECKS:
+        if broken and check in LOADING:
+            name = check.__name__.replace("four_bit", "4 bits")
+            yield Check(name, "look", "not examined: the packages come first", "see packages")
+            continue
         try:
-            yield check()
+            found = check()
         except Exception as problem:
-            yield Check(check.__name__, "fail", f"{problem!r}", "type `make setup`")
+            found = Check(check.__name__, "fail", f"{problem!r}", "type `make setup`")
+        broken = broken or (found.name == "packages" and found.state == "fail")
+        yield found
 
 
 def main(as_json: bool = False) -> int:

@@ -133,7 +133,7 @@ def test_a_plan_for_another_number_of_layers_is_refused(tmp_path):
     with pytest.raises(ValueError, match="5 entries and the model has 3 layers"):
         get_peft_model(tiny_base(layers=3), MoLoraConfig(num_experts=depth_plan(5, 4)))
     adapter(depth_plan(3, 4, "increasing")).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="3 entries and the model has 2 layers"):
+    with pytest.raises(ValueError, match="trained on another base"):
         PeftModel.from_pretrained(tiny_base(layers=2), tmp_path)
 
 

@@ -99,7 +99,20 @@ def test_the_loop_of_the_notebook_is_the_loop_of_the_package(solution):
     theirs = ast.parse(inspect.getsource(teach.teach)).body[0].body[2:]
     # without the docstring and the line that shortens a rehearsal
     ours = ast.parse(cell.text).body[0].body
-    assert [ast.dump(node) for node in ours] == [ast.dump(node) for node in theirs]
+    assert _steps(ours) == _steps(theirs)
+
+
+def _steps(body):
+    """The statements, without what draws the live curve."""
+    found = []
+    for node in body:
+        if isinstance(node, ast.With):
+            found += _steps(node.body)
+        elif isinstance(node, ast.For):
+            found += ["for", ast.dump(node.target), ast.dump(node.iter), *_steps(node.body)]
+        elif "show_loss" not in ast.dump(node):
+            found.append(ast.dump(node))
+    return found
 
 
 def test_updates_have_the_rank_they_should(tiny):

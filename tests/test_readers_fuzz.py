@@ -86,7 +86,8 @@ def test_any_json_under_the_right_names(folder, reader, rows, array):
     found = feed(folder, reader, "dev.jsonl", text.encode())
     if reader in ("gsm8k", "medqa", "mmedbench", "kit") and not array and rows and found:
         broken = not isinstance(found[-1], (Example, BadRow))
-        assert broken or len(found) == len(rows)
+        ended = isinstance(found[-1], BadRow) and "was not read" in found[-1].reason
+        assert broken or ended or len(found) == len(rows)  # "[]" in the first line is a JSON array
 
 
 @settings(QUIET, max_examples=5000 if LONG else 300)

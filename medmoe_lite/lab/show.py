@@ -12,9 +12,9 @@ import io
 import os
 import random
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from medmoe_lite.lab.html import escape, in_notebook, publish
+from medmoe_lite.lab.html import box, escape, in_notebook, publish
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,8 +49,26 @@ def begin(seed: int = 0, threads: int | None = None) -> None:
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)
+    if in_notebook():
+        from IPython.core.getipython import get_ipython
+
+        stop_quietly(get_ipython())
     text = f"Ready: seed {seed}, {threads} thread{'s' if threads > 1 else ''}, no network needed."
     publish(text, "")
+
+
+def stop_quietly(shell: Any) -> None:
+    """A cell that somebody interrupts says so in one sentence, in place of pages of traceback.
+
+    Args:
+        shell: IPython's. The cells behind the interrupted one still do not run.
+    """
+
+    def said(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: Any = None) -> None:
+        text = "You stopped this cell. Run it again, or begin with the cell that made its model."
+        publish(text, box(escape(text), "#888888"))
+
+    shell.set_custom_exc((KeyboardInterrupt,), said)
 
 
 def enlarge(figure: "Figure") -> None:

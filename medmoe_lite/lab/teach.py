@@ -75,9 +75,9 @@ def teach(
     batches = shortened(batches)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
-    losses = []
+    losses, steps = [], len(batches)
     for step, batch in enumerate(batches):
-        optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 10, 1 - 0.9 * step / len(batches))
+        optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 10, 1 - 0.9 * step / steps)
         loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)

@@ -36,6 +36,8 @@ def perform(series: tuple[Any, ...], name: str, seed: int, run: str, version: st
     Returns:
         ("done", the fields of a `Done`) or ("failed", why).
     """
+    from .runner import one_thread
+
     ladder, base, size, folder = series
     here = Series(ladder, base, size, Path(folder))
     if problem := trouble(here, version):
@@ -49,6 +51,7 @@ def perform(series: tuple[Any, ...], name: str, seed: int, run: str, version: st
     )
     try:
         with (
+            one_thread(),
             open(here.folder / "output.txt", "a", encoding="utf-8") as said,
             redirect_stdout(said),
             redirect_stderr(said),
@@ -62,7 +65,6 @@ def perform(series: tuple[Any, ...], name: str, seed: int, run: str, version: st
 
 def _done(series: Series, name: str, seed: int) -> Done:
     """The result, which is there already where a worker died after it had written it."""
-    os.environ["MEDMOE_PROGRESS"] = "0"
     claims, module = load_ladder(series.ladder)
     work = {work.name: work for work in works_of(claims.values())}[name]
     found = read_result(series.folder, work, seed)

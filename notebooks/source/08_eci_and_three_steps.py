@@ -482,9 +482,9 @@ print("head, and LoRA on joint loss:", about(head_right, 2), "| a guess: 0.33")
 # ## With and without, over seeds
 #
 # One run proves little. The recorded ladder trained with the head and without it, five poolings,
-# and with three steps or at once: same items, same steps, several seeds. In its runs without three
-# steps the target is the label alone. It is scored on items whose two trials differ, so that the
-# question decides. What follows is written from that file.
+# and with three steps or at once: same items, same steps, several seeds. Without three steps the
+# target is the label alone. It is scored on items whose two trials differ, so that the question
+# decides. What follows is written from that file.
 
 # %% id="ablation-eci" tags=["keep-output"] seeds="LlamaCare.exp-2 LlamaCare.next-2"
 nb08.claims.lines("eci")
@@ -511,9 +511,10 @@ for arm in ladder.claim("pooling")["arms"]:
 
 # %% [markdown] id="ablation-reading"
 # In the live run the text had to learn 70 tokens in 50 steps; in the record it is one word, and the
-# head has not overtaken it. Look at the spread: some seeds have found the trick of reading the
-# question, others still guess. A mean over two such groups has a wide interval, and the ledger says
-# so. LlamaCare publishes a score with ECI; we found none without.
+# head has not overtaken it. LlamaCare publishes a score with ECI; we found none without.
+#
+# Look at the spread: some seeds have found the trick of reading the question, others still guess.
+# A mean over two such groups has a wide interval, and the ledger says so.
 
 # %% [markdown] id="break"
 # ## Find the bug
