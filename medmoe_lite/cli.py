@@ -10,7 +10,7 @@ from typing import Annotated
 
 from . import __version__
 from .paths import PACKAGE
-from .setup_advice import explain
+from .setup_advice import explain, unmet
 
 try:
     import typer
@@ -190,6 +190,10 @@ def main() -> None:
     try:
         app()
     except ImportError as error:
+        sys.exit(explain(error))
+    except AttributeError as error:  # another package found something else than it knows
+        if not unmet():
+            raise
         sys.exit(explain(error))
 
 

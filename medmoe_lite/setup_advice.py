@@ -13,18 +13,18 @@ DISTRIBUTION = "medmoe-lite"
 SAME = {"yaml": "pyyaml"}  # modules that are not called as their distribution
 
 
-def explain(error: ImportError) -> str:
+def explain(error: ImportError | AttributeError) -> str:
     """Which package is to blame for a failed import, and what to type.
 
     >>> print(explain(ModuleNotFoundError("No module named 'yaml'", name="yaml")))
     medmoe needs pyyaml>=6.0, and here is version ... (No module named 'yaml').
     Type `make setup` in a clone, or pip install "pyyaml>=6.0"; `medmoe doctor` shows the rest.
     """
-    module = (error.name or "").partition(".")[0]
+    module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     name = SAME.get(module, module)
     wanted = requirements().get(name)
     if wanted is None:
-        wanted = next((line for key, line in requirements().items() if _wrong(key, line)), None)
+        wanted = next(iter(unmet()), None)
     if wanted is None:
         return f"a package cannot be imported ({error}). Type `medmoe doctor` to see what is wrong."
     try:
@@ -53,6 +53,15 @@ def requirements() -> dict[str, str]:
     except metadata.PackageNotFoundError:
         return {}
     return {_name(line): line for line in lines if ";" not in line}
+
+
+def unmet() -> list[str]:
+    """Requirements whose package is missing or in a version that they do not allow.
+
+    >>> unmet()
+    []
+    """
+    return [line for name, line in requirements().items() if _wrong(name, line)]
 
 
 def _name(line: str) -> str:
