@@ -129,6 +129,41 @@ def test_choices_are_the_float64_loop(tokenizer, length):
     assert found.n == 8
 
 
+def test_over_a_large_vocabulary_options_are_scored_in_chunks(tokenizer):
+    """The same values, and never the logits of all rows: 8 x 30,000 words at a time."""
+    from medmoe_lite.measure.likelihood import log_likelihoods
+    from medmoe_lite.train import chunked_loss
+
+    model = with_lora(tiny_model(vocab_size=30_000))
+    items = [
+        encode(replace(e, answer=choice), tokenizer) for e in options(8) for choice in e.choices
+    ]
+    formed, linear = [], torch.nn.functional.linear
+
+    def noted(x, weight, bias=None):
+        found = linear(x, weight, bias)
+        if len(weight) == 30_000:
+            formed.append(found.numel() // 30_000)
+        return found
+
+    def values(in_chunks, mean):
+        formed.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(chunked_loss.CELLS, "cpu", 8 * 30_000)
+            patch.setattr(torch.nn.functional, "linear", noted)
+            if not in_chunks:
+                patch.setattr(chunked_loss, "cost_head", lambda model: None)
+            return log_likelihoods(model, tokenizer, items, mean=mean)
+
+    for mean in (False, True):
+        found = values(True, mean)
+        answers = sum(label != -100 for item in items for label in item["labels"])
+        assert (max(formed), sum(formed)) == (8, answers)
+        expected = values(False, mean)
+        assert max(formed) >= 2 * len(items)
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_choices_must_hold_the_answer(tokenizer):
     with pytest.raises(ValueError, match="not one of its choices"):
         likelihood_choice(tiny_model(), tokenizer, {"s": pairs(1)})

@@ -1,6 +1,7 @@
 """Two processes, with a base held whole or cut over them, train and measure as one process does.
 
-torchrun is started once; `child` does everything in it, and the tests compare with one process.
+Two processes are started once; `child` does everything in them, and the tests compare with one
+process. With MEDMOE_SLOW=1 torchrun starts them, as it always does in test_distributed.py.
 """
 
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def classifier():
         return with_eci(attach(tiny_model()), LABELS, dropout=0.0, weight=0.5)
 
 
-def labels(out, model=None, on_step=None):
+def labels(out, model=None):
     """Experts and a head; most examples have no class, so some parts of a step have none."""
     given = Stage(
         "labels", {"a": 1, "b": 4}, steps=6, batch_size=7, balance=0.1, accumulation=2,
@@ -56,7 +58,7 @@ def labels(out, model=None, on_step=None):
     )  # fmt: skip
     data = {"a": items(), "b": pairs(8)}
     model = classifier() if model is None else model
-    return run_stage(model, tiny_tokenizer(), given, data, out, on_step=on_step)
+    return run_stage(model, tiny_tokenizer(), given, data, out)
 
 
 def two_adapters(base):
@@ -67,7 +69,7 @@ def two_adapters(base):
     return model
 
 
-def everything(out, model, on_step=None):
+def everything(out, model, on_step=None, suites=SUITES):
     """All terms at once, layers that run again in the backward pass, closed steps, scores."""
     given = Stage(
         "all", {"a": 2, "b": 1}, steps=6, batch_size=7, train=("default", "alignment"),
@@ -75,7 +77,7 @@ def everything(out, model, on_step=None):
         orthogonal={"weight": 1.0, "kind": "cosine"}, noise_dropout=0.4, log_every=2,
         checkpoint_every=2, score_at=(3,),
     )  # fmt: skip
-    return run_stage(model, tiny_tokenizer(), given, DATA, out, SUITES, on_step)
+    return run_stage(model, tiny_tokenizer(), given, DATA, out, suites, on_step)
 
 
 def half():
@@ -117,11 +119,9 @@ def gone_after(last):
 
 
 def child(out):
-    """What each process of torchrun does."""
+    """What each of the two processes does."""
     rank = int(os.environ["RANK"])
     labels(out / "labels")
-    with pytest.raises(RuntimeError, match="gone"):
-        labels(out / "stopped", on_step=gone_after(5))
 
     log = routing(attach(tiny_model()), slice(2 * rank, 2 * rank + 2)).gather()
     said = {"log": numbers(log), "names": log.group_names}
@@ -144,8 +144,8 @@ def child(out):
     with torch.no_grad():
         logits = model(input_ids=IDS, attention_mask=MASK).logits
     with pytest.raises(RuntimeError, match="gone"):
-        everything(out / "again", two_adapters(cut(tiny_model())), gone_after(5))
-    everything(out / "again", two_adapters(cut(tiny_model())))
+        everything(out / "again", two_adapters(cut(tiny_model())), gone_after(5), None)
+    everything(out / "again", two_adapters(cut(tiny_model())), suites=None)
 
     merged = shake_all(attach(cut(tiny_model())))
     lost = merge_attention(merged).lost
@@ -166,6 +166,9 @@ def shake_all(model):
 def out(tmp_path_factory):
     """The folder that two processes have filled."""
     folder = tmp_path_factory.mktemp("two")
+    if not children.SLOW:
+        assert children.run_two(child, folder) == [0, 0]
+        return folder
     tests = Path(__file__).parent
     script = folder / "script.py"
     script.write_text(
@@ -202,6 +205,16 @@ def same_run(alone, one, two):
             torch.testing.assert_close(tensors[key], tensor, rtol=2e-3, atol=5e-5, msg=key)
 
 
+def before_the_end(run, copy):
+    """The files of a run as they were after its fourth step."""
+    shutil.copytree(run, copy)
+    shutil.rmtree(checkpoints(copy)[-1])
+    shutil.rmtree(copy / "adapter")
+    (copy / "history.json").unlink()
+    assert checkpoints(copy)[-1].name == "checkpoint-000004"
+    return copy
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """One process, whole base: its folder and history."""
@@ -218,10 +231,8 @@ def test_experts_and_a_head_learn_the_same_in_two_processes(out, tmp_path):
 
 
 def test_what_two_processes_began_one_process_ends(out, tmp_path):
-    assert checkpoints(out / "stopped")[-1].name == "checkpoint-000004"
-    shutil.copytree(out / "stopped", tmp_path / "stopped")
-    history = labels(tmp_path / "stopped")
-    same_run(history, tmp_path / "stopped", out / "labels")
+    begun = before_the_end(out / "labels", tmp_path / "begun")
+    same_run(labels(begun), begun, out / "labels")
 
 
 def test_routing_is_summed_over_processes(said):
@@ -249,11 +260,8 @@ def test_a_stopped_run_on_a_cut_base_ends_with_the_same_bits(out):
 
 
 def test_a_run_on_a_cut_base_goes_on_with_a_whole_one(out, tmp_path, alone):
-    shutil.copytree(out / "cut", tmp_path / "cut")
-    shutil.rmtree(checkpoints(tmp_path / "cut")[-1])
-    assert checkpoints(tmp_path / "cut")[-1].name == "checkpoint-000004"
-    history = everything(tmp_path / "cut", two_adapters(tiny_model()))
-    same_run(history, tmp_path / "cut", alone[0])
+    begun = before_the_end(out / "cut", tmp_path / "begun")
+    same_run(everything(begun, two_adapters(tiny_model())), begun, alone[0])
 
 
 def test_an_adapter_from_a_cut_base_loads_in_one_process(out):

@@ -85,7 +85,7 @@ def test_scores_are_kept_by_eager_attention_only():
 
 
 def test_it_fits_or_it_refuses_and_says_what_to_type(capsys):
-    assert main(["ming_moe", "--gpu", "16GB", "--batch", "4", "--length", "512"]) == 0
+    assert main(["ming_moe", "--gpu", "16GB", "--accumulation", "32", "--max-length", "512"]) == 0
     told = capsys.readouterr().out
     assert "fits: " in told
     assert "checkpointing" in told
@@ -104,8 +104,26 @@ def test_it_fits_or_it_refuses_and_says_what_to_type(capsys):
     assert main(["medcare", "--gpu", "16GB", *flags]) == 0  # what it advises is true
 
 
+def test_it_takes_the_words_of_train_and_its_own_older_ones(capsys):
+    from medmoe_lite.train.command import parser
+
+    def told(*words):
+        main(["ming_moe", *words, "--json"])
+        found = json.loads(capsys.readouterr().out)
+        setting = found["stages"][0]["setting"]
+        return setting["batch"], setting["length"], setting["accumulation"], found["total"]
+
+    words = ["--batch-size", "16", "--accumulation", "4", "--max-length", "512"]
+    typed = parser().parse_args(["ming_moe", "--out", "x", *words])
+    assert (typed.batch_size, typed.accumulation, typed.max_length) == (16, 4, 512)
+    assert told(*words)[:3] == (4, 512, 4)
+    assert told(*words) == told("--batch-size", "16", "--batch", "4", "--length", "512")
+    with pytest.raises(SystemExit):
+        main(["ming_moe", "--batch", "4", "--accumulation", "4"])
+
+
 def test_unknown_values_are_named_and_four_bits_are_a_lever(capsys):
-    assert main(["llamacare", "--16-bit", "--batch", "1", "--no-chunked-loss"]) == 0
+    assert main(["llamacare", "--16-bit", "--batch-size", "1", "--no-chunked-loss"]) == 0
     told = capsys.readouterr().out
     assert "adapters.default.r = 16: not published" in told
     assert "--four-bit" in told
@@ -117,7 +135,8 @@ def test_unknown_values_are_named_and_four_bits_are_a_lever(capsys):
     [
         (["lora", "--gpu", "much"], "type 16GB"),
         (["lora", "--base", "me/unknown"], "hf download me/unknown"),
-        (["lora", "--batch", "0"], "whole number from 1"),
+        (["lora", "--batch", "0"], "--batch 0: type a whole number from 1"),
+        (["lora", "--max-length", "0"], "--max-length 0: type a whole number from 1"),
         (["lorra"], "lora"),
         (["lora", "--set", "rr=3"], "no such value"),
     ],

@@ -5,9 +5,8 @@ import hashlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 
+import children
 import pytest
 import run_tiny
 import torch
@@ -292,22 +291,24 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_run_goes_on(tmp_path, cap
     assert [call["status"] for call in card(tmp_path)["calls"]] == ["failed", "done"]
 
 
+def killed_in_its_third_step(words):
+    from medmoe_lite.train import keeper
+
+    after = keeper.Keeper.on_step_end
+
+    def kill(self, *arguments, **rest):
+        if self.trainer.step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        after(self, *arguments, **rest)
+
+    keeper.Keeper.on_step_end = kill
+    main(words)
+
+
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
     """Another process, killed after its second step; this one finishes its work."""
-    code = (
-        "import os, signal, sys\n"
-        "from medmoe_lite.train import keeper\n"
-        "from medmoe_lite.train.command import main\n"
-        "after = keeper.Keeper.on_step_end\n"
-        "def kill(self, *a, **k):\n"
-        "    if self.trainer.step == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    after(self, *a, **k)\n"
-        "keeper.Keeper.on_step_end = kill\n"
-        "main(sys.argv[1:])\n"
-    )
     words = [*LORA, "--out", str(tmp_path)]
-    killed = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert children.run(killed_in_its_third_step, (words,)) == [-signal.SIGKILL]
     assert card(tmp_path)["status"] == "running"
     assert main(words) == 0
     assert weights(tmp_path) == weights(lora())

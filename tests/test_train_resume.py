@@ -3,17 +3,16 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import children
 import pytest
 import torch
 from safetensors.torch import load_file
 from train_tiny import pairs, state, tiny_model, tiny_tokenizer, with_lora
 
-from medmoe_lite.train import DamagedCheckpoint, Stage, run_stage
-from medmoe_lite.train.checkpoint import checkpoints
+from medmoe_lite.train import DamagedCheckpoint, Stage, run_stage, trainer
+from medmoe_lite.train.checkpoint import checkpoints, read_state
 
 DATA = {"a": pairs(12), "b": pairs(9, shift=3)}
 SUITES = {"near": pairs(3)}
@@ -36,33 +35,19 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-CHILD = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-from test_train_resume import go
-from pathlib import Path
+def killed_after_five(out):
+    def die(step, model):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def die(step, model):
-    if step == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-go(Path({out!r}), on_step=die)
-"""
+    go(out, on_step=die)
 
 
 def test_a_run_killed_with_sigkill_ends_with_the_same_bits(tmp_path):
     if not hasattr(signal, "SIGKILL"):
         pytest.skip("this system has no SIGKILL")
     whole, expected = go(tmp_path / "whole")
-    tests = str(Path(__file__).parent)
-    code = CHILD.format(tests=tests, out=str(tmp_path / "killed"))
-    root = str(Path(tests).parent)
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    child = subprocess.run(
-        [sys.executable, "-c", f"import torch; torch.set_num_threads(1)\n{code}"],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert children.run(killed_after_five, (tmp_path / "killed",)) == [-signal.SIGKILL]
     assert [path.name for path in checkpoints(tmp_path / "killed")] == [
         "checkpoint-000002", "checkpoint-000004",
     ]  # fmt: skip
@@ -191,3 +176,31 @@ def test_only_the_newest_two_checkpoints_stay(tmp_path):
         "checkpoint-000008", "checkpoint-000009",
     ]  # fmt: skip
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_scale_of_a_loss_in_float16_goes_on(tmp_path, monkeypatch):
+    """Doubled every second step; a run that goes on does not begin with the first one again."""
+    init = trainer.StageTrainer.__init__
+
+    def scaled(self, *arguments, **rest):
+        init(self, *arguments, **rest)
+        self.accelerator.scaler = torch.amp.GradScaler("cpu", 2.0**10, growth_interval=2)
+
+    def stop(step, model):
+        if step == 5:
+            raise RuntimeError("gone")
+
+    monkeypatch.setattr(trainer.StageTrainer, "__init__", scaled)
+    whole, _ = go(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="gone"):
+        go(tmp_path / "cut", stop)
+    found = read_state(checkpoints(tmp_path / "cut")[-1])["loss_scale"]
+    assert (found["scale"], found["_growth_tracker"]) == (2.0**12, 0)
+    resumed, _ = go(tmp_path / "cut")
+    ends = [read_state(checkpoints(tmp_path / run)[-1])["loss_scale"] for run in ("whole", "cut")]
+    assert ends[0] == ends[1]
+    assert (ends[0]["scale"], ends[0]["_growth_tracker"]) == (2.0**14, 1)
+    assert same(whole, resumed)
+    monkeypatch.undo()
+    go(tmp_path / "plain", steps=4)
+    assert "loss_scale" not in read_state(checkpoints(tmp_path / "plain")[-1])

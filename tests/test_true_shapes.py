@@ -1,8 +1,8 @@
 """Qwen1.5-1.8B-Chat with random weights and its real tokenizer, from the plan to the generation.
 
-By default one block at the true widths, four bits, all words, sixteen tokens; MedCare is stopped
-and goes on from its checkpoint. With MEDMOE_SLOW=1 two blocks, every recipe is stopped, and a
-folder with weights is read by `load_base`.
+By default one block at the true widths, four bits, all words, eight tokens; MedCare is stopped
+and goes on from its checkpoint. With MEDMOE_SLOW=1 two blocks and sixteen tokens, every recipe is
+stopped, and a folder with weights is read by `load_base`.
 """
 
 import argparse
@@ -13,32 +13,30 @@ import shutil
 
 import pytest
 import torch
+import transformers.trainer
 
+import medmoe_lite.train.run
 from medmoe_lite.measure import true_run, true_size
 from medmoe_lite.measure.random_base import random_base, save_random
 from medmoe_lite.train.recipe_file import names
 
+assert transformers.trainer, medmoe_lite.train.run  # imported before the fixture's gc.freeze
 SLOW = os.environ.get("MEDMOE_SLOW") == "1"
-LAYERS = 2 if SLOW else 1
-OTHERS = [name for name in names() if name != "medcare"]
+LAYERS, LENGTH = (2, 16) if SLOW else (1, 8)
 
 
 @pytest.fixture(scope="module")
 def found(realdata, tmp_path_factory):
     """What true_size.json says after all recipes."""
     gc.freeze()  # what the imports made is no garbage, and each stage would count it
-    rows = []
-    groups = [(2, names())] if SLOW else [(2, ["medcare"]), (1, [*OTHERS])]
-    for steps, recipes in groups:
-        out = tmp_path_factory.mktemp("true")
-        options = argparse.Namespace(
-            layers=LAYERS, four_bit=True, length=16, steps=steps, device="cpu", out=out,
-            tokenizer=str(realdata / "qwen" / "Qwen1.5-1.8B-Chat"),
-        )  # fmt: skip
-        assert true_size.run(options, recipes, light=True) == 0
-        told = json.loads((out / "true_size.json").read_text(encoding="utf-8"))
-        rows += told["recipes"]
-    return {**told, "recipes": rows}
+    out = tmp_path_factory.mktemp("true")
+    options = argparse.Namespace(
+        layers=LAYERS, four_bit=True, length=LENGTH, steps=2, device="cpu", out=out,
+        tokenizer=str(realdata / "qwen" / "Qwen1.5-1.8B-Chat"),
+    )  # fmt: skip
+    stopped = names() if SLOW else ["medcare"]
+    assert true_size.run(options, names(), light=True, stopped=stopped) == 0
+    return json.loads((out / "true_size.json").read_text(encoding="utf-8"))
 
 
 def test_every_recipe_steps_stops_goes_on_and_generates(found):

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .plan_recipe import STAGE, known
 from .plan_training import Plan, plan_training
 
 if TYPE_CHECKING:
@@ -83,11 +84,13 @@ def possible(question: Question, now: Plan) -> Iterator[Lever]:
     if not s.checkpointing:
         yield Lever("checkpointing", "--checkpointing", {"checkpointing": True})
     if s.batch > 1:
-        yield Lever("smaller batch", f"--batch {s.batch // 2}", {"batch": s.batch // 2})
+        parts = parts_for(question, now.largest.stage, s.batch // 2)
+        changes = {"batch": None, "accumulation": parts}
+        yield Lever("smaller batch", f"--accumulation {parts}", changes)
     if not s.four_bit:
         yield Lever("four bits", "--four-bit", {"four_bit": True})
     if s.length > 256:
-        yield Lever("shorter length", f"--length {s.length // 2}", {"length": s.length // 2})
+        yield Lever("shorter length", f"--max-length {s.length // 2}", {"length": s.length // 2})
     config = question.recipe.config(question.column, layers=question.config.num_hidden_layers)
     if config.r > 1:
         half = {"r": config.r // 2, "lora_alpha": config.lora_alpha / 2}
@@ -97,6 +100,13 @@ def possible(question: Question, now: Plan) -> Iterator[Lever]:
         yield Lever("fewer experts", f"--set num_experts={fewer}", adapter={"num_experts": fewer})
     if config.has_routed and config.top_k and config.path != "sparse":
         yield Lever("sparse path", "--set path=sparse", adapter={"path": "sparse"})
+
+
+def parts_for(question: Question, stage: str, batch: int) -> int:
+    """Parts of a step that leave at most so many examples to each."""
+    otherwise = STAGE["batch_size"]
+    step = known(question.recipe, f"stages.{stage}.batch_size", question.column, otherwise)
+    return int(-(-step // batch))
 
 
 def way_to_fit(question: Question) -> tuple[list[Lever], Plan]:

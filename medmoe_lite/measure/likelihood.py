@@ -6,6 +6,9 @@
 The stop token is part of every option. So "sum" compares the probabilities of saying exactly
 this answer and then stopping; longer options pay for their tokens. "mean" takes length out, and
 favours long options whose later tokens follow by themselves.
+
+Over a large vocabulary the options' tokens alone are turned into logits, a chunk at a time, as in
+training (see `train.chunked_loss`).
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from .scores import Score, summarize
 
 if TYPE_CHECKING:
     from ..tasks import Example
+    from ..train.chunked_loss import CostHead
 
 
 @overload
@@ -100,7 +106,9 @@ def log_likelihoods(
     """Log probability of the supervised tokens of encoded items, natural logarithm."""
     from ..method import needs_prompt_mask
     from ..tasks import collate
+    from ..train.chunked_loss import cost_head
 
+    head = cost_head(model)
     asks = needs_prompt_mask(model)  # else a sequence gate would read the option as well
 
     device = next(model.parameters()).device
@@ -111,23 +119,36 @@ def log_likelihoods(
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
         batch = collate([items[i] for i in rows], tokenizer.pad_token_id or 0)
-        labels = batch["labels"]
-        keep = labels.shape[1] - int((labels[:, 1:] != -100).any(0).int().argmax())
-        extra = {"prompt_mask": batch["prompt_mask"].to(device)} if asks else {}
-        logits = model(
-            input_ids=batch["input_ids"].to(device),
-            attention_mask=batch["attention_mask"].to(device),
-            use_cache=False,
-            logits_to_keep=keep,
-            **extra,
-        ).logits[:, -keep:-1]
-        target = labels[:, 1 - keep :].to(device)
+        named = ("input_ids", "attention_mask", *(("prompt_mask",) if asks else ()))
+        inputs = {name: batch[name].to(device) for name in named}
+        target = F.pad(batch["labels"][:, 1:], (0, 1), value=-100)  # what comes after each token
         supervised = target != -100
-        logs = logits.float().log_softmax(-1).gather(-1, target.clamp(min=0)[..., None])[..., 0]
-        sums = (logs * supervised).sum(1)
+        costs = word_costs(model, inputs, target.to(device), head).float().cpu()
+        sums = torch.zeros(target.shape).masked_scatter_(supervised, -costs).sum(1)
         if mean:
             sums = sums / supervised.sum(1)
         for i, value in zip(rows, sums.tolist(), strict=True):
             values[i] = value
     model.train(was_training)
     return values
+
+
+def word_costs(
+    model: Any, inputs: dict[str, Tensor], target: Tensor, head: CostHead | None = None
+) -> Tensor:
+    """Cross entropy of each word of `target` (b, t) that is not -100, in order, (n,).
+
+    Args:
+        head: from `cost_head`, to form logits a chunk at a time; None forms those of all rows,
+            from the first such word on.
+    """
+    keep = target.shape[1] - int((target != -100).any(0).int().argmax())
+    given = {**inputs, "use_cache": False, "logits_to_keep": keep}
+    if head is not None:
+        with head.costs(target) as costs:
+            found = model(**given).logits
+        head.check(found, costs)
+        return found
+    chosen = target[:, -keep:] != -100
+    logits = model(**given).logits[:, -keep:][chosen]
+    return F.cross_entropy(logits.float(), target[:, -keep:][chosen], reduction="none")

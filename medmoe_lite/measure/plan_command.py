@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 UNITS = {"": 1e9, "g": 1e9, "gb": 1e9, "gib": 2**30, "mb": 1e6, "mib": 2**20}
 TRUE_SIZE = "Qwen/Qwen1.5-1.8B-Chat"
+NUMBERS = {"batch_size": "--batch-size", "accumulation": "--accumulation", "batch": "--batch",
+           "max_length": "--max-length", "answers": "--answers"}  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,8 +38,12 @@ def parser() -> argparse.ArgumentParser:
     bits.add_argument("--four-bit", dest="four_bit", action="store_true", default=None,
         help="base in nf4 (default, but for nano)")  # fmt: skip
     bits.add_argument("--16-bit", dest="four_bit", action="store_false", help="base in 16 bits")
-    add("--batch", type=int, help="sequences in one forward pass; the rest of a step accumulates")
-    add("--length", type=int, help="tokens a sequence (default: the recipe's, else 1024)")
+    add("--batch-size", type=int, help="examples of a step, as in `medmoe train`")
+    parts = top.add_mutually_exclusive_group()
+    parts.add_argument("--accumulation", type=int, help="parts of a step, as in `medmoe train`")
+    parts.add_argument("--batch", type=int, help="instead: examples in one part")
+    add("--max-length", "--length", type=int,
+        help="tokens, as in `medmoe train` (default: the recipe's, else 1024)")  # fmt: skip
     add("--answers", type=int, help="tokens of each that have a loss (default: all)")
     add("--checkpointing", action="store_true", help="recompute blocks in the backward pass")
     loss = top.add_mutually_exclusive_group()
@@ -77,16 +83,21 @@ def asked(options: argparse.Namespace) -> tuple[Question, str, list[str]]:
     from ..train.recipe import Recipe
     from ..train.settle import settle
 
-    for name in ("batch", "length", "answers"):
+    for name, flag in NUMBERS.items():
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise ValueError(f"--{name} {value}: type a whole number from 1.")
+            raise ValueError(f"{flag} {value}: type a whole number from 1.")
     gpu = None if options.gpu is None else bytes_of(options.gpu)
     config, where = read_config(options.base)
     nano = options.base.split("/")[0] == "nano"
     column = "nano" if nano else "paper"
     recipe = Recipe.read(options.recipe)
-    settled = settle(recipe, column, options.set, dict.fromkeys(recipe.data(), 1))
+    short = [
+        f"{name}={getattr(options, name)}"
+        for name in ("batch_size", "accumulation", "max_length")
+        if getattr(options, name) is not None
+    ]
+    settled = settle(recipe, column, [*short, *options.set], dict.fromkeys(recipe.data(), 1))
     four_bit = not nano if options.four_bit is None else options.four_bit
     width = 2 if four_bit or options.four_bit is False else width_of(config)
     changes: dict[str, Any] = {
@@ -95,7 +106,7 @@ def asked(options: argparse.Namespace) -> tuple[Question, str, list[str]]:
         "checkpointing": options.checkpointing, "chunked_loss": options.chunked,
         "attention": options.attention,
     }  # fmt: skip
-    for name in ("batch", "length", "answers"):
+    for name in ("batch", "answers"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     counted = ("adapters.", "head.", "batch_size", "accumulation")

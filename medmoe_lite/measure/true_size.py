@@ -91,11 +91,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(
-    options: argparse.Namespace, wanted: list[str], sizes: Any = QWEN_1_8B, light: bool = False
+    options: argparse.Namespace,
+    wanted: list[str],
+    sizes: Any = QWEN_1_8B,
+    light: bool = False,
+    stopped: Sequence[str] | None = None,
 ) -> int:
     """The recipes one after the other, over one base where it is packed.
 
-    `light`: only words that occur get numbers in the embeddings, so the others take no memory.
+    Args:
+        options: what was typed.
+        wanted: names of recipes.
+        sizes: of the base.
+        light: only words that occur get numbers in the embeddings, so the others take no memory.
+        stopped: recipes that are stopped and go on, by default all; the others do one step.
     """
     from ..reproduce.stamp import stamp_now
     from .bench_models import shared_copy
@@ -117,8 +126,8 @@ def run(
     for name in wanted:
         began = time.perf_counter()
         recipe = recipe_for(
-            name, steps=options.steps, batch_size=1, accumulation=1, warmup=1, log_every=1,
-            max_length=options.length,
+            name, steps=options.steps if stopped is None or name in stopped else 1,
+            batch_size=1, accumulation=1, warmup=1, log_every=1, max_length=options.length,
         )  # fmt: skip
         if base is None or not options.four_bit:  # a merge would change what is not packed
             used = words_of(examples(recipe, tokenizer, config.vocab_size, options.length))

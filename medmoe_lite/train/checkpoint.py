@@ -2,8 +2,8 @@
 
     checkpoint-000050/
         state.safetensors   weights that learn, and AdamW's moments of each: "exp_avg/<name>"
-        state.json          step, log, scores, sums since the last log row, digests of all files,
-                            its own among them
+        state.json          step, log, scores, sums since the last log row, in float16 the scale
+                            of the loss, digests of all files, its own among them
         adapter/            the adapters as PEFT saves them, ready for PeftModel.from_pretrained
 
 No generator state is kept: random numbers are functions of (seed, step), see `seeds`. The folder

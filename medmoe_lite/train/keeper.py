@@ -26,6 +26,7 @@ from .history import History
 from .progress import Progress
 from .stage import Stage
 from .suites import routing_of, suites_by_task
+from .terms_seen import Seen, read_at_once
 
 if TYPE_CHECKING:
     from ..tasks import Example
@@ -57,6 +58,7 @@ class Keeper(TrainerCallback):
         self._projected: list[tuple[str, torch.Tensor]] = []
         self.from_inputs = stage.project is not None and stage.project.adapter is None
         self.stop = False
+        self._seen: Seen | None = None  # terms of the step before, not looked at yet
         self.trainer: StageTrainer
 
     def begin(self, trainer: StageTrainer, state: dict[str, Any]) -> None:
@@ -66,6 +68,8 @@ class Keeper(TrainerCallback):
         trainer.sums = {k: torch.tensor(v, device=device) for k, v in state["sums"].items()}
         trainer.counts = dict(state["counts"])
         trainer.seconds = self.history.seconds
+        if trainer.loss_scale is not None and state.get("loss_scale"):
+            trainer.loss_scale.load_state_dict(state["loss_scale"])
         self._projected = self._pairs()
         if self.folder is not None and self.first:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,9 +86,11 @@ class Keeper(TrainerCallback):
         """After an optimiser step."""
         step, stage = self.trainer.step, self.stage
         last = step == stage.steps
-        self._check(step)
+        logs = last or step % stage.log_every == 0
+        due = bool(stage.checkpoint_every) and step % stage.checkpoint_every == 0
+        self._check(step, logs or due or self.stop or step in stage.score_at)
         self._project()
-        if step % stage.log_every == 0 or last:
+        if logs:
             self._log(step)
         self.progress.update(step, self._note())
         if last or step in stage.score_at:
@@ -92,7 +98,6 @@ class Keeper(TrainerCallback):
         if self.on_step is not None:
             self.on_step(step, self.model)
         self.stop = processes.anyone(self.stop, self.trainer.args.device)
-        due = stage.checkpoint_every and step % stage.checkpoint_every == 0
         if self.folder is not None and (due or last or self.stop):
             self.save(step)
         if self.stop and not last:
@@ -100,19 +105,31 @@ class Keeper(TrainerCallback):
             where = f" Run the same line again to go on from {self.folder}." if self.folder else ""
             raise KeyboardInterrupt(f"stopped after step {step} of {stage.steps}.{where}")
 
-    def _check(self, step: int) -> None:
-        """Stop where the loss of a step is no number: the weights after it are none either."""
-        loss = self.trainer.sums.get("loss")
-        if loss is None or bool(torch.isfinite(loss)):
+    def _check(self, step: int, kept: bool) -> None:
+        """Stop where the loss of a step is no number: the weights after it are none either.
+
+        A GPU is not waited for: its terms are looked at a step later, unless something of this
+        step is kept, which waits anyway. So nothing is logged, scored or saved unseen.
+        """
+        before, self._seen = self._seen, Seen(step, self.trainer.sums)
+        if before is not None:
+            self._judge(before)
+        if kept or read_at_once(self.trainer.sums):
+            seen, self._seen = self._seen, None
+            self._judge(seen)
+
+    def _judge(self, seen: Seen) -> None:
+        sums = seen.read()
+        if math.isfinite(sums.get("loss", 0.0)):
             return
-        sums = {name: value.item() for name, value in self.trainer.sums.items()}
         wrong = [name for name in TERMS[1:] if not math.isfinite(sums.get(name, 0.0))]
         mixture: Any = self.trainer.train_dataset
-        read = [f"{source} {n}" for source, n in mixture.step_examples(step - 1)]
+        read = [f"{source} {n}" for source, n in mixture.step_examples(seen.step - 1)]
         more = f" and {len(read) - 6} more" if len(read) > 6 else ""
         self._give_up(
-            f"the loss of step {step} is {sums['loss']} (from: {', '.join(wrong) or 'the sum'}); "
-            f"its examples, counted from 0: {', '.join(read[:6])}{more}"
+            f"the loss of step {seen.step} is {sums['loss']} (from: "
+            f"{', '.join(wrong) or 'the sum'}); its examples, counted from 0: "
+            f"{', '.join(read[:6])}{more}"
         )
 
     def _give_up(self, what: str) -> NoReturn:
@@ -143,6 +160,8 @@ class Keeper(TrainerCallback):
             "sums": {name: value.item() for name, value in self.trainer.sums.items()},
             "counts": self.trainer.counts,
         }
+        if self.trainer.loss_scale is not None:
+            state["loss_scale"] = self.trainer.loss_scale.state_dict()
         wrapped: Any = self.trainer.optimizer
         optimizer = getattr(wrapped, "optimizer", wrapped)
         checkpoint.save(self.folder, step, self.model, optimizer, state, self.stage.train)

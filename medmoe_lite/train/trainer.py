@@ -117,6 +117,12 @@ class StageTrainer(Trainer):
         """Steps done since the beginning of the stage, resumed or not."""
         return self.first_step + self.state.global_step
 
+    @property
+    def loss_scale(self) -> torch.amp.GradScaler | None:
+        """What multiplies the loss in float16, and learns by how much; None in other numbers."""
+        scaler = self.accelerator.scaler
+        return scaler if scaler is not None and scaler.is_enabled() else None
+
     def get_train_dataloader(self) -> DataLoader:
         """One item of the mixture is one batch, in order."""
         return DataLoader(self.train_dataset, batch_size=None, shuffle=False)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@
     macro_f1            over all labels that occur        CHIP-CTC, CHIP-STS
     weighted_f1         weighted by how often they occur  PromptCBLUE's matching tasks
     cmexam              accuracy and weighted F1          CMExam
+    cmexam_explanations BLEU and ROUGE over characters    CMExam's explanations
     cmb                 mean accuracy of exam classes    CMB
     mmedbench           equal sets of letters             MMedBench
     gsm8k               the text after "####"             GSM8K
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 from ..graders import said
 from ..items import read_items
 from ..record import Example
+from .explanations import explanation_pair, explanation_scores
 from .f1 import f1_of, mean_f1, rouge_l, share, weighted_f1
 
 
@@ -129,6 +131,7 @@ METRICS: dict[str, Metric] = {
     "macro_f1": Metric(_raw, lambda pairs: {"macro_f1": mean_f1(pairs).f1}),
     "weighted_f1": Metric(_raw, lambda pairs: {"weighted_f1": weighted_f1(pairs).f1}),
     "cmexam": Metric(_read, _cmexam),
+    "cmexam_explanations": Metric(explanation_pair, explanation_scores),
     "cmb": Metric(_cmb_item, _cmb),
     "mmedbench": Metric(_read, _accuracy),
     "gsm8k": Metric(_gsm8k_item, _accuracy),
