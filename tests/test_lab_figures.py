@@ -1,10 +1,13 @@
 """The README's picture is drawn from the numbers it is given."""
 
+import io
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from medmoe_lite.lab import figures
+from medmoe_lite.lab import figures, moving
 
 
 def routing():
@@ -14,62 +17,88 @@ def routing():
     return {"settings": {"families": ["json", "general"]}, "runs": [{"arm": "task"}, run]}
 
 
-def effects():
-    def score(value):
-        return {"heldout": value, "taught": 1.0}
+def curves():
+    def run(seed, arm, facts, formats):
+        return {"arm": arm, "seed": seed, "steps": [0, 50, 100], "heldout": facts,
+                "formats": [0.0, 0.2, formats]}  # fmt: skip
 
-    inject = {s: {"before": score(0.0), "after": score(0.9)} for s in "01"}
-    lost = {"0": {"after": score(0.2)}, "1": {"after": score(0.4)}, "9": {"after": score(0.0)}}
-    return {"runs": {"inject": inject, "second-free": lost}}
+    return {
+        "runs": [
+            run(0, "both learn", [0.8, 0.5, 0.2], 1.0),
+            run(1, "both learn", [1.0, 0.5, 0.4], 0.8),
+            run(0, "frozen", [0.8, 0.7, 0.6], 0.9),
+            run(1, "frozen", [1.0, 0.9, 0.8], 0.9),
+            run(0, "l1 0.01", [1.0, 1.0, 1.0], 0.9),
+        ]
+    }
 
 
 def test_the_router_that_tells_most():
     assert figures.best_router(routing()["runs"][1]) == 1
 
 
-def first():
-    return {"runs": [{"on": {"new": 1.0}, "off": {"new": x}} for x in (0.0, 0.5)]}
+def test_the_arms_that_are_recorded():
+    steps, lines = figures.second_lesson(curves())
+    assert steps == [0, 50, 100]
+    assert [line.words.split()[0] for line in lines] == ["the", "everything"]
+    assert lines[1].facts.tolist() == [[0.8, 0.5, 0.2], [1.0, 0.5, 0.4]]
+    assert lines[1].formats == pytest.approx(0.9)
 
 
-def test_a_second_lesson_pairs_seeds():
-    lines = figures.second_lesson(effects())
-    assert list(lines) == ["facts go on learning"]
-    rows = lines["facts go on learning"][1]
-    assert rows.tolist() == [[0.0, 0.9, 0.2], [0.0, 0.9, 0.4]]
+def test_the_words_say_the_numbers():
+    text = figures.words(routing(), curves())
+    assert "(layer 1, up_proj)" in text
+    assert "json 90% expert 1; general 80% expert 2" in text
+    assert "2 seeds: of new facts, 90% are answered at first; after 100 steps" in text
+    assert "everything goes on learning: 30% (and 90% of the formats learned)" in text
 
 
-def test_the_words_say_the_means():
-    lines = figures.second_lesson(effects())
-    text = figures.readme(routing(), lines, ("base", "facts", "format"), "Survival")[1]
-    assert "1 up_proj" in text
-    assert "over 2 runs, facts to format: facts go on learning: from 0.90 to 0.30" in text
+def test_half_of_the_lesson_draws_half_of_the_lines():
+    import matplotlib.pyplot as plt
+
+    figure, _ = figures.readme(routing(), curves(), router=0, part=0.5)
+    left, right = figure.axes[:2]
+    assert "layer 0, gate_proj" in left.get_xlabel()
+    assert np.allclose(left.images[0].get_array(), [[50, 50], [50, 50]])
+    assert max(float(line.get_xdata()[-1]) for line in right.lines) == 50
+    plt.close(figure)
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """A data folder with both recordings."""
     (tmp_path / "recorded").mkdir()
-    files = {"03_routing": routing(), "nano_effects": effects(), "00_first_adapter": first()}
-    for name, content in files.items():
+    for name, content in {"03_routing": routing(), "07_curves": curves()}.items():
         (tmp_path / "recorded" / f"{name}.json").write_text(json.dumps(content))
     monkeypatch.setattr("medmoe_lite.lab.recorded.data_dir", lambda: tmp_path)
-    monkeypatch.setattr("medmoe_lite.paths.data_dir", lambda: tmp_path)
     return tmp_path / "recorded"
 
 
-def test_the_command_writes_one_picture(data, tmp_path, capsys):
+def test_the_command_writes_a_still_and_a_moving_picture(data, tmp_path, capsys):
     assert figures.main(["--out", str(tmp_path / "new")]) == 0
-    assert [p.name for p in (tmp_path / "new").iterdir()] == ["readme.png"]
-    assert capsys.readouterr().out.startswith("readme.png: Left")
-
-
-def test_without_the_series_the_first_adapter_is_drawn(data, tmp_path, capsys):
-    (data / "nano_effects.json").unlink()
-    assert figures.main(["--out", str(tmp_path)]) == 0
-    assert "new: from 0.25 to 1.00" in capsys.readouterr().out
+    found = {p.name: p for p in (tmp_path / "new").iterdir()}
+    assert set(found) == {"readme.png", "readme.gif"}
+    assert capsys.readouterr().out.startswith("readme.png, readme.gif: Left")
+    still, film = Image.open(found["readme.png"]), Image.open(found["readme.gif"])
+    assert film.size == still.size
+    assert film.n_frames == 3  # two routers, and the whole picture
+    assert "loop" not in film.info, "it plays once"
 
 
 def test_without_recordings_it_says_what_to_type(data, tmp_path):
     (data / "03_routing.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"lab\.record 03"):
         figures.main(["--out", str(tmp_path)])
+
+
+def test_a_film_ends_on_its_last_picture_in_its_own_colours():
+    def plain(colour):
+        stream = io.BytesIO()
+        Image.new("RGB", (8, 8), colour).save(stream, format="PNG")
+        return stream.getvalue()
+
+    film = Image.open(io.BytesIO(moving.gif([plain("#ff0000"), plain("#00ff00")], 1.0)))
+    film.seek(1)
+    assert film.convert("RGB").getpixel((4, 4)) == (0, 255, 0)
+    with pytest.raises(ValueError, match="two pictures"):
+        moving.gif([plain("#ff0000")])

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from medmoe_lite.lab import progress
+from medmoe_lite.lab.handed_out import hints_allowed
 from medmoe_lite.lab.html import box, escape, publish
 from medmoe_lite.lab.patience import SECONDS, TooLong, patience
 
@@ -143,11 +144,18 @@ def check(key: str, *answer: Any) -> None:
 
 
 def hint(key: str) -> None:
-    """Show the next of three hints: a nudge, a plan, the worked solution."""
+    """Show the next of three hints: a nudge, a plan, the worked solution.
+
+    A course may be handed out with fewer, see `medmoe_lite.lab.handed_out`.
+    """
     try:
-        hints = exercise(key).hints
+        hints = exercise(key).hints[: hints_allowed(exercise(key).reference())]
     except KeyError as error:
         publish(str(error.args[0]), box(escape(str(error.args[0])), COLOURS["error"]))
+        return
+    if not hints:
+        text = "Your course was handed out without hints: ask your teacher."
+        publish(text, box(escape(text), COLOURS["open"]))
         return
     step = _hints_given.get(key, 0) % len(hints)
     _hints_given[key] = step + 1

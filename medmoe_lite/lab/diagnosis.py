@@ -28,7 +28,7 @@ def diagnosis(
     """
 
     def check(given: Any) -> Verdict:
-        if not isinstance(given, dict) or not given:
+        if not isinstance(given, Mapping) or not given:
             return not_attempted()
         if all(cause is None or cause is Ellipsis for cause in given.values()):
             return not_attempted()

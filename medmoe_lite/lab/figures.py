@@ -1,34 +1,53 @@
 """The README's picture, from recorded runs: `python -m medmoe_lite.lab.figures [--out FOLDER]`.
 
-Left: which expert of one router the families of tasks use (notebook 03, first base and seed, the
-router whose choice tells most). Right: what survives a second lesson, over seeds (`medmoe nano
-verify`); where that series is not recorded, what a first adapter adds and costs (notebook 00).
-Nothing is trained here, and no number is typed by hand.
+    readme.png    left: which experts of one router the families of tasks use (the router whose
+                  choice tells most); right: what becomes of new facts in a second lesson
+    readme.gif    the same, in motion: router after router through the depth of the model, and the
+                  second lesson step by step; it plays once, under five seconds, and rests on
+                  readme.png
+
+Left is a run of `data/recorded/03_routing.json` (first base and seed), right the mean and range
+over the seeds of `07_curves.json`. Nothing is trained here, and no number is typed by hand. The
+pictures have a light ground of their own, so that they read the same on light and dark pages.
 """
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from medmoe_lite.lab.plots import CYCLE, DASHES, MARKERS, PAGE, PALETTE, new_axes
+from medmoe_lite.lab.plots import DASHES, MARKERS, PALETTE, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# arm of `medmoe nano verify` -> name, colour; all three learn the formats in the same steps
+# arm of notebook 07 -> words, colour
 ARMS = {
-    "second-projected": ("frozen and projected", PALETTE["alignment"]),
-    "second-frozen": ("facts frozen", PALETTE["shared"]),
-    "second-free": ("facts go on learning", PALETTE["routed"]),
+    "off the fact inputs": ("frozen, and the new adapter\nkept off their inputs", "alignment"),
+    "frozen": ("the adapter that\nknows them frozen", "shared"),
+    "both learn": ("everything goes\non learning", "routed"),
 }
-Lines = dict[str, tuple[str, np.ndarray]]  # name -> colour, (seeds, stages)
+SIZE = (11.0, 4.5)  # inches
+
+
+class Line(NamedTuple):
+    """What became of the facts in one arm.
+
+    Attributes:
+        words: what was done.
+        colour: of the palette.
+        facts: (seeds, points) share of the new facts answered.
+        formats: mean share of the second lesson's formats answered at its end.
+    """
+
+    words: str
+    colour: str
+    facts: np.ndarray
+    formats: float
 
 
 def best_router(run: Mapping[str, Any]) -> int:
@@ -36,127 +55,134 @@ def best_router(run: Mapping[str, Any]) -> int:
     return int(np.argmax(run["trained"]["router_bits"]))
 
 
-def second_lesson(effects: Mapping[str, Any], suite: str = "heldout") -> Lines:
-    """Recall of the facts before and after they are learned, and after a format is learned.
+def second_lesson(curves: Mapping[str, Any]) -> tuple[list[int], list[Line]]:
+    """Steps of the second lesson, and the arms that the file has.
 
     Args:
-        effects: the file of `medmoe nano verify`.
-        suite: "taught" or "heldout" wordings.
+        curves: content of `07_curves.json`.
     """
-    runs, found = effects["runs"], {}
-    for arm, (name, colour) in ARMS.items():
-        first = runs["inject"]
-        rows = [
-            [first[seed]["before"][suite], first[seed]["after"][suite], result["after"][suite]]
-            for seed, result in runs.get(arm, {}).items()
-            if seed in first
-        ]
-        if rows:
-            found[name] = (colour, np.array(rows))
-    return found
-
-
-def first_adapter(recorded: Mapping[str, Any]) -> Lines:
-    """Share of questions answered with the adapter of notebook 00 off and on, by suite."""
-    runs = recorded["runs"]
-    return {
-        name: (CYCLE[index], np.array([[run["off"][name], run["on"][name]] for run in runs]))
-        for index, name in enumerate(runs[0]["on"])
-    }
+    runs, found = curves["runs"], []
+    for arm, (words, concept) in ARMS.items():
+        mine = [run for run in runs if run["arm"] == arm]
+        if mine:
+            facts = np.array([run["heldout"] for run in mine], dtype=float)
+            formats = float(np.mean([run["formats"][-1] for run in mine]))
+            found.append(Line(words, PALETTE[concept], facts, formats))
+    return list(runs[0]["steps"]), found
 
 
 def readme(
-    routing: Mapping[str, Any], lines: Lines, stages: Sequence[str], title: str
+    routing: Mapping[str, Any],
+    curves: Mapping[str, Any],
+    router: int | None = None,
+    part: float = 1,
 ) -> "tuple[Figure, str]":
-    """Expert use, and what is learned and lost, side by side.
+    """Expert use, and what a second lesson leaves of the first, side by side.
 
     Args:
-        routing: content of `data/recorded/03_routing.json`.
-        lines: from `second_lesson` or `first_adapter`.
-        stages: names of the points of the lines.
-        title: of the right side.
+        routing: content of `03_routing.json`.
+        curves: content of `07_curves.json`.
+        router: which of the run's routers is on the left; by default the one that tells most.
+        part: how much of the second lesson is drawn, 0 to 1.
     """
-    figure, (left, right) = new_axes(11.0, 4.4, columns=2)
     run = next(r for r in routing["runs"] if r["arm"] == "molora")
-    router = best_router(run)
-    families = routing["settings"]["families"]
-    _heatmap(left, np.array(run["trained"]["shares"][router]), families, run["places"][router])
-    told = _draw(right, lines, stages)
-    right.set(title=title, ylabel="questions answered", ylim=(0, 1.05))
-    text = (
-        f"Left: share of the gate weights that each expert has in {len(families)} families of "
-        f"tasks, router {run['places'][router]}, one recorded run. Right: {title}. {told}"
-    )
-    return figure, text
+    families, place = routing["settings"]["families"], best_router(run)
+    shown = place if router is None else router
+    shares = np.array(run["trained"]["shares"])  # (routers, families, experts)
+    figure, (left, right) = new_axes(*SIZE, columns=2)
+    _heatmap(left, shares[shown], families, run["places"][shown], float(shares[place].max()))
+    _lines(right, *second_lesson(curves), part)
+    return figure, words(routing, curves)
 
 
-def _heatmap(axis: "Axes", table: np.ndarray, families: Sequence[str], place: str) -> None:
-    drawn = axis.imshow(table, cmap="viridis", aspect="auto", vmin=0)
-    axis.set_xticks(range(table.shape[1]), [str(e) for e in range(table.shape[1])])
+def _heatmap(
+    axis: "Axes", table: np.ndarray, families: Sequence[str], place: str, most: float
+) -> None:
+    drawn = axis.imshow(100 * table, cmap="viridis", aspect="auto", vmin=0, vmax=100 * most)
+    axis.set_xticks(range(table.shape[1]), [str(e + 1) for e in range(table.shape[1])])
     axis.set_yticks(range(len(families)), families)
     axis.tick_params(length=0)
-    axis.set(title=f"Who works on what (layer {place})", xlabel="expert")
+    layer, module = place.split()
+    axis.set_title("Which experts does each kind of task use?", loc="left", weight="bold")
+    axis.set_xlabel(f"expert of the router at layer {layer}, {module}")
     for i, j in np.ndindex(*table.shape):
-        ink = "black" if table[i, j] > 0.55 * table.max() else "white"
+        ink = "black" if table[i, j] > 0.55 * most else "white"
         axis.text(j, i, f"{100 * table[i, j]:.0f}", ha="center", va="center", color=ink)
-    axis.figure.colorbar(drawn, ax=axis, label="share (numbers: %)")
+    axis.figure.colorbar(drawn, ax=axis, label="% of the gate weights", pad=0.02)
 
 
-def _draw(axis: "Axes", lines: Lines, stages: Sequence[str]) -> str:
-    """Mean lines with a band from lowest to highest; returns their last step in words."""
-    told, at = [], np.arange(len(stages))
-    for index, (name, (colour, rows)) in enumerate(lines.items()):
-        mean = rows.mean(0)
-        axis.plot(at, mean, color=colour, label=name, linewidth=2,
-                  marker=MARKERS[index], linestyle=DASHES[index % len(DASHES)])  # fmt: skip
-        axis.fill_between(at, rows.min(0), rows.max(0), color=colour, alpha=0.15, linewidth=0)
-        told.append(f"{name}: from {mean[-2]:.2f} to {mean[-1]:.2f}")
-    axis.set_xticks(at, stages)
-    axis.set_xlim(-0.25, len(stages) - 0.65)
-    axis.legend(fontsize=11, facecolor=PAGE, edgecolor="none", ncols=2, loc="upper center",
-                bbox_to_anchor=(0.5, -0.12))  # fmt: skip
-    runs = len(next(iter(lines.values()))[1])
-    last = f"{stages[-2]} to {stages[-1]}"
-    return f"Means over {runs} runs, {last}: {'; '.join(told)}."
+def _lines(axis: "Axes", steps: Sequence[int], lines: Sequence[Line], part: float) -> None:
+    """Mean lines with a band from lowest to highest, named at their end."""
+    end = part * steps[-1]
+    at = np.array([step for step in steps if step < end] + [end])
+    for index, line in enumerate(lines):
+        rows = np.array([np.interp(at, steps, row) for row in line.facts])
+        axis.fill_between(at, rows.min(0), rows.max(0), color=line.colour, alpha=0.15, linewidth=0)
+        axis.plot(at, rows.mean(0), color=line.colour, linewidth=2, linestyle=DASHES[index % 4])
+        seen = [i for i, step in enumerate(steps) if step <= end]
+        axis.plot([steps[i] for i in seen], line.facts.mean(0)[seen], color=line.colour,
+                  marker=MARKERS[index], linestyle="none")  # fmt: skip
+        end_of = (1.03, float(line.facts.mean(0)[-1]))
+        axis.annotate(line.words, end_of, color=line.colour, va="center",
+                      xycoords=("axes fraction", "data"), annotation_clip=False)  # fmt: skip
+    axis.set(xlim=(-2, steps[-1] + 2), ylim=(0, 1), xlabel="steps of a second lesson (formats)")
+    axis.set_ylabel("new facts still answered")
+    axis.set_yticks(np.linspace(0, 1, 6), [f"{v:.0%}" for v in np.linspace(0, 1, 6)])
+    axis.set_title("What becomes of what was learned first?", loc="left", weight="bold")
 
 
-def from_recordings() -> "tuple[Figure, str]":
-    """The picture from the files that are there.
+def words(routing: Mapping[str, Any], curves: Mapping[str, Any]) -> str:
+    """The whole picture in words, for those who do not see it."""
+    run = next(r for r in routing["runs"] if r["arm"] == "molora")
+    best, families = best_router(run), routing["settings"]["families"]
+    table = np.array(run["trained"]["shares"][best])
+    steps, lines = second_lesson(curves)
+    most = "; ".join(
+        f"{family} {row.max():.0%} expert {int(row.argmax()) + 1}"
+        for family, row in zip(families, table, strict=True)
+    )
+    arms = "; ".join(
+        f"{line.words.replace(chr(10), ' ')}: {line.facts[:, -1].mean():.0%} "
+        f"(and {line.formats:.0%} of the formats learned)"
+        for line in lines
+    )
+    start = np.mean([line.facts[:, 0].mean() for line in lines])
+    seeds = min(len(line.facts) for line in lines)
+    layer, module = run["places"][best].split()
+    return (
+        f"Left, a heatmap of one recorded router (layer {layer}, {module}): share of the gate "
+        f"weights by family of tasks and expert; most used are: {most}. Right, mean and range over "
+        f"{seeds} seeds: of new facts, {start:.0%} are answered at first; after {steps[-1]} steps "
+        f"of a second lesson, {arms}."
+    )
 
-    Raises:
-        FileNotFoundError: `03_routing.json`, or both files for the right side, are not recorded.
-    """
-    from medmoe_lite.lab.recorded import recorded
-    from medmoe_lite.paths import data_dir
 
-    routing, effects = recorded("03_routing"), data_dir() / "recorded" / "nano_effects.json"
-    lines: Lines = {}
-    if effects.is_file():
-        lines = second_lesson(json.loads(effects.read_text(encoding="utf-8")))
-    if lines:
-        three = ("base", "facts learned", "format learned")
-        return readme(routing, lines, three, "New facts that survive a second lesson")
-    lines = first_adapter(recorded("00_first_adapter"))
-    two = ("adapter off", "adapter on")
-    return readme(routing, lines, two, "What an adapter adds, and what it costs")
+def frames(routing: Mapping[str, Any], curves: Mapping[str, Any]) -> list[bytes]:
+    """PNG pictures, one a router in the order of depth; the last one is the whole picture."""
+    from medmoe_lite.lab.moving import page
+
+    run = next(r for r in routing["runs"] if r["arm"] == "molora")
+    count = len(run["places"])
+    moving = [readme(routing, curves, i, (i + 0.5) / count)[0] for i in range(count)]
+    return [page(figure) for figure in [*moving, readme(routing, curves)[0]]]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; prints the file's name and the sentence that describes it."""
-    from medmoe_lite.lab.show import png
+    """Command line; prints the files' names and the sentence that describes them."""
+    from medmoe_lite.lab.moving import gif, write
+    from medmoe_lite.lab.recorded import recorded
     from medmoe_lite.paths import PACKAGE
 
     parser = argparse.ArgumentParser(prog="python -m medmoe_lite.lab.figures")
     folder = PACKAGE.parent / "notebooks" / "figures"
     parser.add_argument("--out", type=Path, default=folder, help="default: notebooks/figures")
     out = parser.parse_args(arguments).out
-    figure, text = from_recordings()
+    routing, curves = recorded("03_routing"), recorded("07_curves")
+    drawn, text = frames(routing, curves), words(routing, curves)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "readme.png"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(png(figure))
-    os.replace(temporary, path)
-    print(f"{path.name}: {text}")
+    write(out / "readme.png", drawn[-1])
+    write(out / "readme.gif", gif(drawn))
+    print(f"readme.png, readme.gif: {text}")
     return 0
 
 

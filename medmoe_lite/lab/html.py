@@ -26,6 +26,15 @@ def box(content: str, colour: str) -> str:
     return f'<div style="{style}">{content}</div>'
 
 
+def caption(text: str) -> str:
+    """HTML of the sentence under a picture: a little smaller than the text, 12 px.
+
+    >>> caption("a < b")
+    '<div style="font-size:0.95em;line-height:1.5">a &lt; b</div>'
+    """
+    return f'<div style="font-size:0.95em;line-height:1.5">{escape(text)}</div>'
+
+
 def publish(text: str, content: str, data: dict[str, Any] | None = None, **metadata: Any) -> None:
     """Show HTML in a notebook, with `text` beside it as plain text; elsewhere print `text`.
 

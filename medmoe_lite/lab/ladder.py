@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medmoe_lite.lab.html import escape, publish
+from medmoe_lite.lab.html import caption, escape, publish
 from medmoe_lite.lab.show import show
 from medmoe_lite.paths import data_dir
 
@@ -68,17 +68,19 @@ def numbers(claim_id: str, arm: str, measure: str) -> list[Any]:
 
 
 def told(effect: Mapping[str, Any]) -> str:
-    """An effect in words: what, mean, interval.
+    """An effect in words: what, less which number if it is held against one, mean, interval.
 
     >>> told({"says": "facts", "mean": -0.6249, "low": -0.6997, "high": -0.5501})
     'facts: -0.625 (-0.700 to -0.550)'
     """
+    says, other = effect["says"], effect.get("other")
+    if isinstance(other, (int, float)) and other:
+        says += f" minus {other:g}"
     if effect["mean"] is None:
-        return f"{effect['says']}: not measured"
+        return f"{says}: not measured"
     if effect["low"] is None:
-        return f"{effect['says']}: {effect['mean']:+.3f} (one seed, no interval)"
-    span = f"{effect['low']:+.3f} to {effect['high']:+.3f}"
-    return f"{effect['says']}: {effect['mean']:+.3f} ({span})"
+        return f"{says}: {effect['mean']:+.3f} (one seed, no interval)"
+    return f"{says}: {effect['mean']:+.3f} ({effect['low']:+.3f} to {effect['high']:+.3f})"
 
 
 def row(claim_id: str) -> tuple[str, str, str, str]:
@@ -104,7 +106,7 @@ def ledger(*claim_ids: str) -> None:
     )
     note = f"Recorded ladder ({size}) on base {base}. A small model can show how a mechanism works."
     table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-    publish(f"{text}\n\n{note}", f"{table}<small>{escape(note)}</small>")
+    publish(f"{text}\n\n{note}", f"{table}{caption(note)}")
 
 
 def claim_figure(claim_id: str) -> "tuple[Figure, str]":

@@ -14,7 +14,8 @@ import random
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from medmoe_lite.lab.html import box, escape, in_notebook, publish
+from medmoe_lite.lab import handed_out
+from medmoe_lite.lab.html import box, caption, escape, in_notebook, publish
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,15 +33,22 @@ def about(number: float, digits: int = 3) -> str:
     return f"≈{number:.{digits}f}"
 
 
-def begin(seed: int = 0, threads: int | None = None) -> None:
+def begin(
+    seed: int = 0,
+    threads: int | None = None,
+    student: int | None = None,
+    hints: int | None = None,
+) -> None:
     """Make the notebook repeatable: seeds for Python, numpy and torch, the threads, no chatter.
 
     `threads` is `OMP_NUM_THREADS` where that is set, else 1: the models of the course are so
-    small that more threads make them slower.
+    small that more threads make them slower. `student` and `hints` stand in notebooks that a
+    teacher hands out, see `medmoe_lite.lab.handed_out`.
     """
     import numpy
     import torch
 
+    handed_out.set_up(student, hints)
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", "1") or 1)
     torch.set_num_threads(threads)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -53,7 +61,9 @@ def begin(seed: int = 0, threads: int | None = None) -> None:
         from IPython.core.getipython import get_ipython
 
         stop_quietly(get_ipython())
-    text = f"Ready: seed {seed}, {threads} thread{'s' if threads > 1 else ''}, no network needed."
+    yours = "" if handed_out.student() is None else f" (yours: {handed_out.student()})"
+    many = "s" if threads > 1 else ""
+    text = f"Ready: seed {seed}{yours}, {threads} thread{many}, no network needed."
     publish(text, "")
 
 
@@ -107,4 +117,4 @@ def show(pair: "tuple[Figure, str]") -> None:
         return
     data = {"image/png": base64.b64encode(picture).decode()}
     publish(text, "", data, **{"image/png": {"alt": text}})
-    publish(text, f"<small>{escape(text)}</small>")
+    publish(text, caption(text))

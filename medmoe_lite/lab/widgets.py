@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from medmoe_lite.lab.html import escape, in_notebook, publish
+from medmoe_lite.lab.html import caption, escape, in_notebook, publish
 from medmoe_lite.lab.quick import Pen
 from medmoe_lite.lab.show import png
 
@@ -58,22 +58,22 @@ def wire(draw: "Callable[..., tuple[Figure, str]]", controls: "dict[str, ipywidg
     """The box of controls, picture and sentence that `explorer` shows."""
     import ipywidgets
 
-    image, caption, pen = ipywidgets.HTML(), ipywidgets.HTML(), Pen()
+    image, words, pen = ipywidgets.HTML(), ipywidgets.HTML(), Pen()
 
     def redraw(change: Any = None) -> None:
         try:
             figure, text = draw(**{name: control.value for name, control in controls.items()})
         except ValueError as error:
-            caption.value = escape(str(error))
+            words.value = escape(str(error))
             return
         image.value = _img(pen(figure), text)
-        caption.value = f"<small>{escape(text)}</small>"
+        words.value = caption(text)
 
     redraw()
     for control in controls.values():
         control.observe(redraw, "value")
     _shown.append(controls)
-    return ipywidgets.VBox([*controls.values(), image, caption])
+    return ipywidgets.VBox([*controls.values(), image, words])
 
 
 def another_value(control: Any) -> Any:

@@ -396,8 +396,9 @@ explorer(draw, controls)
 # Three runs are sick. Each has one mistake, made on purpose. The curves show the loss on a fixed
 # set of questions, before the first step and after every second one.
 #
-# **Exercise 1.6** (medium, 5 minutes). Name the cause of each. Why it matters: this is how such
-# bugs show themselves in a real run, where nobody tells you that there is one.
+# **Exercise 1.6** (medium, 5 minutes). Name the cause of each: `{"run P": CAUSES[0], ...}`. Why it
+# matters: this is how such bugs show themselves in a real run, where nobody tells you that there is
+# one.
 
 # %% id="sick-runs"
 patients = {}

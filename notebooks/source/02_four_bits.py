@@ -482,9 +482,9 @@ for cause in nb02.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 2.6** (medium, 6 minutes). Name the cause of each sick run: one of `CAUSES`. Why it
-# matters: with the exam alone you would send one of these models to your users, and look for the
-# bug of another one in the wrong place.
+# **Exercise 2.6** (medium, 6 minutes). Name the cause of each sick run: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: with the exam alone you would send one of these
+# models to your users, and look for the bug of another one in the wrong place.
 
 # %% id="ex-diagnosis"
 CAUSES = nb02.failure.CAUSES

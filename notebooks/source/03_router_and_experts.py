@@ -433,9 +433,9 @@ for cause in nb03.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 3.6** (medium, 5 minutes). Name the cause of each sick run: one of `CAUSES`. Why it
-# matters: a router that cannot learn still routes. Its experts learn around it, the loss falls,
-# and nobody notices.
+# **Exercise 3.6** (medium, 5 minutes). Name the cause of each sick run: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: a router that cannot learn still routes. Its experts
+# learn around it, the loss falls, and nobody notices.
 
 # %% id="ex-diagnosis"
 CAUSES = nb03.failure.CAUSES

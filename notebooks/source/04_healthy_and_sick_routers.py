@@ -455,9 +455,10 @@ for cause in nb04.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 4.6** (medium, 6 minutes). Name the cause of each sick run: one of `CAUSES`. Why it
-# matters: two of these heatmaps look much like the healthy one. A run's own balance loss is what it
-# asked for, and the question may have been wrong. One dial is never enough.
+# **Exercise 4.6** (medium, 6 minutes). Name the cause of each sick run: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: two of these heatmaps look much like the healthy one.
+# A run's own balance loss is what it asked for, and the question may have been wrong. One dial is
+# never enough.
 
 # %% id="ex-diagnosis"
 CAUSES = nb04.failure.CAUSES

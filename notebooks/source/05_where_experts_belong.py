@@ -467,8 +467,9 @@ for cause in CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 5.6** (medium, 5 minutes). Name the cause of each sick run: one of `CAUSES`. Why it
-# matters: unequal budgets and reversed signs are found in published work. The losses look fine.
+# **Exercise 5.6** (medium, 5 minutes). Name the cause of each sick run: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: unequal budgets and reversed signs are found in
+# published work. The losses look fine.
 
 # %% id="ex-diagnosis"
 ### BEGIN SOLUTION

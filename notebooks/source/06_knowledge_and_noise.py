@@ -234,14 +234,16 @@ print("loss of the last ten steps:", about(sum(losses[-10:]) / len(losses[-10:])
 
 # %% id="score-naive"
 scores = partial(nb06.lesson.scores, tokenizer=tokenizer, suites=held)
-before = scores(base)
-naive_kept, naive_dropped = scores(naive), scores(nb06.parts.dropped(naive, drop))
-for name in held:
-    print(f"{name:8} base {about(before[name], 2)}, stage 1 {about(naive_kept[name], 2)},", end="")
-    print(f" dropped {about(naive_dropped[name], 2)}")
+found = {}
+left = nb06.parts.dropped(naive, drop)
+for name, model in {"base": base, "stage 1": naive, "dropped": left}.items():
+    found[name] = scores(model)
+    told = "   ".join(f"{suite} {about(share, 2)}" for suite, share in found[name].items())
+    print(f"{name:8} {told}", flush=True)
+naive_kept, naive_dropped = found["stage 1"], found["dropped"]
 
 # %% [markdown] id="loss-text"
-# Look at the last two columns. The loss saw only the sum of both parts. Any split that gives the
+# Look at the last two lines. The loss saw only the sum of both parts. Any split that gives the
 # right sum is as good as another, so facts and format went where the gradient happened to put
 # them. Nothing told the shared expert to know them by itself.
 
@@ -325,7 +327,7 @@ show(nb06.explore.drop_figure())
 
 # %% id="recorded-numbers"
 for arm, name in ((nb06.claims.NAIVE, "naive"), (nb06.claims.NOISE, "noise dropout 0.5")):
-    print(name)
+    print(f"{name}: mean and range over seeds, the change with its 95 % interval")
     for words, measure in nb06.explore.SHOWN.items():
         print(f"   {words:10} {nb06.claims.drop_told(arm, measure)}")
     print("   knowledge left, minus shared alone:", nb06.claims.against_alone(arm, "heldout"))
@@ -382,6 +384,8 @@ for expert in range(8):
     with nb06.parts.alone(naive, expert):
         found = nb06.lesson.scores(naive, tokenizer, tried)
     own.append(sum(found.values()) / 2)
+    told = f"use {about(used[expert], 2)}, own score {about(own[expert], 2)}"
+    print(f"expert {expert}: {told}", flush=True)
 link = rank_correlation(used, own)
 print("entropy of use", about(nb06.parts.use_entropy(used), 2), "of 3 bits")
 print("largest share ", about(max(used), 2), "of the weight; alike would be 0.125")
@@ -443,12 +447,11 @@ for line in nb06.claims.restart_told():
 
 # %% id="sick-runs" seeds="MedCare.fail-1"
 some = {"facts": held["facts"], "json": held["json"][:8]}
-dials = {
-    run: nb06.failure.examine(naive, tokenizer, run, some)
-    for run in ("healthy", *nb06.failure.SICK)
-}
-for run, read in dials.items():
-    print(f"{run:8} {read.numbers:6,} numbers of the adapter left in the layer")
+dials = {}
+for run in ("healthy", *nb06.failure.SICK):
+    dials[run] = nb06.failure.examine(naive, tokenizer, run, some)
+    left = f"{dials[run].numbers:6,} numbers of the adapter left in the layer"
+    print(f"{run:8} {left}", flush=True)
 
 # %% id="sick-figure" tags=["keep-output"]
 show(nb06.plots.dials(dials))
@@ -456,9 +459,10 @@ for cause in nb06.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 6.6** (medium, 5 minutes). Name the cause of each bad drop: one of `CAUSES`. Why it
-# matters: compare the scores. A faulty drop may score as well as the right one, or better. It
-# would be found out only when the second stage trains beside what should be gone.
+# **Exercise 6.6** (medium, 5 minutes). Name the cause of each bad drop: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: compare the scores. A faulty drop may score as well
+# as the right one, or better. It would be found out only when the second stage trains beside what
+# should be gone.
 
 # %% id="ex-diagnosis"
 CAUSES = nb06.failure.CAUSES

@@ -361,7 +361,8 @@ show(nb07.plots.tradeoff(recorded_runs))
 
 # %% [markdown] id="gaps-text"
 # The same as numbers: each arm minus the frozen one without a penalty, seed by seed, with the 95 %
-# interval. Where zero lies inside, no difference can be told from these runs.
+# interval. Where zero lies inside, no difference can be told from these runs. `l1 0.01` is the
+# paper's penalty with $\lambda = 0.01$. Read facts and formats of an arm together.
 
 # %% id="gaps"
 print("\n".join(nb07.curves.table(recorded_runs)))
@@ -398,8 +399,9 @@ for cause in nb07.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 7.6** (medium, 5 minutes). Name the cause of each sick run: one of `CAUSES`. Why it
-# matters: a penalty that does nothing looks like a penalty that does not help.
+# **Exercise 7.6** (medium, 5 minutes). Name the cause of each sick run: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: a penalty that does nothing looks like a penalty that
+# does not help.
 
 # %% id="ex-diagnosis"
 CAUSES = nb07.failure.CAUSES

@@ -64,9 +64,10 @@ show(nb08.diagram.two_ways())
 from medmoe_lite.tasks import make, with_steps
 
 item = make("classify", "train", 1, seed=0)[0]
-print("prompt:            ", item.prompt)
-print("instruction tuning:", with_steps(item).answer)
-print("a class, for ECI:  ", item.choices.index(item.answer), "of", len(item.choices))
+targets = {"prompt": item.prompt, "instruction tuning": with_steps(item).answer}
+for name, text in targets.items():
+    print(name, *text.replace(". ", ".\n").splitlines(), sep="\n   ")
+print(f"a class, for ECI\n   {item.choices.index(item.answer)} of {len(item.choices)}")
 
 # %% [markdown] id="rule-text"
 # The rule behind the items: 7 of 10 or more is yes, 3 or less is no, the rest is maybe. A second
@@ -205,7 +206,7 @@ reveal("8.B", f"right in {about(first, 2)} and {about(second, 2)} of the texts; 
 #
 # **Exercise 8.3** (medium, 10 minutes). `labels` are token numbers, -100 where no loss belongs.
 # LM is a mean over the answer's tokens, CE a mean over the rows that have a class (-100: none).
-# Why it matters: with sums, an answer of 70 tokens would outweigh its label 70 times.
+# Why it matters: with sums, an answer of fifty tokens would outweigh its label fifty times.
 
 # %% id="ex-loss"
 def joint_loss(logits, labels, class_logits, classes, w):
@@ -510,8 +511,9 @@ for arm in ladder.claim("pooling")["arms"]:
     print(f"   head, {arm:13} {sum(found) / len(found):.2f}, {min(found):.2f} to {max(found):.2f}")
 
 # %% [markdown] id="ablation-reading"
-# In the live run the text had to learn 70 tokens in 50 steps; in the record it is one word, and the
-# head has not overtaken it. LlamaCare publishes a score with ECI; we found none without.
+# In the live run the model had to learn a whole explanation in 50 steps; in the record it is one
+# word, and the head has not overtaken it. LlamaCare publishes a score with ECI; we found none
+# without.
 #
 # Look at the spread: some seeds have found the trick of reading the question, others still guess.
 # A mean over two such groups has a wide interval, and the ledger says so.
@@ -545,8 +547,8 @@ for fault in FAULTS:
 
 # %% [markdown] id="case-text"
 # **Exercise 8.6** (hard, 12 minutes). Nine faults, six readings. Name the fault that each reading
-# shows. Why it matters: nothing here stops a training run, and some of it makes the training score
-# better. Only a reading that ought not to move gives it away.
+# shows: `{"A": "size", ...}`. Why it matters: nothing here stops a training run, and some of it
+# makes the training score better. Only a reading that ought not to move gives it away.
 
 # %% id="ex-case"
 NAMES = nb08.evidence.NAMES

@@ -15,9 +15,9 @@
 # %% [markdown] id="status"
 # ## What this notebook cannot show
 #
-# No run of the 1.8B model is recorded in this repository yet. Every number about it below is a
-# count, which is exact, or a plan, which is an estimate. What is trained and measured here is
-# `nano`, unless your machine has a card and the model.
+# No training of the real 1.8B weights is recorded in this repository yet. Every number about it
+# below is a count, which is exact, or a plan, which is an estimate. What is trained and measured
+# here is `nano`, unless your machine has a card and the model.
 
 # %% [markdown] id="predictions"
 # ## Guess first
@@ -84,8 +84,8 @@ unknown_values = use("9.1", unknown_values)
 # %% id="show-unknown"
 for name in ("ming_moe", "medcare", "llamacare"):
     recipe = Recipe.read(name)
-    keys = ", ".join(unknown_values(recipe)) or "nothing"
-    print(f"{name} ({len(recipe.sources())} values), unknown: {keys}")
+    print(f"{name}, {len(recipe.sources())} values; unknown:")
+    print(nb09.words.listed(unknown_values(recipe)))
 
 # %% id="show-changes"
 medcare = Recipe.read("medcare")
@@ -288,7 +288,8 @@ for card in (16, 24, 40, 80):
     for saves, answers in ((False, longest), (True, longest), (True, longest // 4)):
         running = {"tokens": longest, "answers": answers, "checkpointing": saves}
         found = all_parts(sizes, trained["medcare"], True, block=block, **running)
-        how = f"{card:3} GiB, checkpointing {saves!s:5}, logits of {answers / longest:4.0%}"
+        how = f"{card:3} GiB, checkpointing {'on' if saves else 'off':>3}, "
+        how += f"logits of {answers / longest:4.0%}"
         try:
             print(f"{how}: fits, {plan(found, card):.1f} GiB")
             break
@@ -474,11 +475,16 @@ for arm, levels in nb09.words.router_levels().items():
 # %% [markdown] id="needs"
 # ## What a 1.8B record would need
 #
+# The size itself has been tried, without the weights; see the lines below. What is still missing:
+#
 # - A card that the plan accepts, and the model on disk.
 # - Texts of the papers' kind. The kit's invented facts show the mechanism, not medicine.
 # - The values that no paper gives: see step 1.
 # - Several seeds of each arm, with and without the drop, with and without the penalty. Multiply the
 #   hours of step 6 accordingly.
+
+# %% id="true-size"
+print("recorded:", *nb09.words.true_size(), sep="\n   ")
 
 # %% [markdown] id="break"
 # ## Break it
@@ -492,7 +498,7 @@ lessons = nb09.failure.batches(its_words)
 runs = {}
 for name in ("healthy", *nb09.failure.SICK):
     runs[name] = nb09.failure.examine(nano, its_words, name, lessons)
-    print(f"{name}: {len(runs[name].losses)} steps")
+    print(f"{name}: {len(runs[name].losses)} steps", flush=True)
 
 # %% id="sick-figure" tags=["keep-output"]
 show(nb09.plots.dials(runs, nb09.failure.CARD))
@@ -500,8 +506,9 @@ for cause in nb09.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 9.7** (medium, 5 minutes). Name the cause of each: one of `CAUSES`. Why it matters: on
-# a rented card, the first ten minutes of a run are where money is saved.
+# **Exercise 9.7** (medium, 5 minutes). Name the cause of each: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: on a rented card, the first ten minutes of a run are
+# where money is saved.
 
 # %% id="ex-diagnosis"
 CAUSES = nb09.failure.CAUSES

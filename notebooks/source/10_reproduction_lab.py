@@ -397,10 +397,12 @@ print(f"Too small for any statement (under {nb10.slices.FEW} conditions): {len(f
 # Six conditions get a new register code. One seed: a method, no verdict.
 
 # %% id="change"
-states = {"before": nb10.change.before()}
-for arm in nb10.change.ARMS:
-    states[arm] = nb10.change.update(arm)
-    print(f"{arm}: {', '.join(f'{k} {about(v, 2)}' for k, v in states[arm].items())}")
+states = {}
+for state in ("before", *nb10.change.ARMS):
+    known = nb10.change.before() if state == "before" else nb10.change.update(state)
+    told = ", ".join(f"{aspect} {about(share, 2)}" for aspect, share in known.items())
+    print(f"{state}: {told}", flush=True)
+    states[state] = known
 
 # %% id="change-figure" tags=["keep-output"]
 show(nb10.plots.change(states, nb10.change.SHOULD, "After an update (this run, one seed)"))
@@ -458,7 +460,7 @@ for first, second in ((0.60, 0.70), (0.60, 0.65), (0.60, 0.62)):
 #
 # Three reports say that "ours" is better. All their numbers are true, and their arms are equal.
 # You have the logs: every score that was ever computed. A star marks each number that the report
-# quotes (in run R, the grey one is a mean). What did each of them do?
+# quotes (where a dot is a seed, the grey one is a mean). What did each of them do?
 
 # %% id="reports" tags=["keep-output"]
 reports = {run: nb10.failure.report(cause) for run, cause in nb10.failure.SICK.items()}
@@ -467,8 +469,9 @@ for cause in nb10.failure.CAUSES:
     print("possible cause:", cause)
 
 # %% [markdown] id="diagnosis-text"
-# **Exercise 10.6** (medium, 5 minutes). Name the cause of each: one of `CAUSES`. Why it matters:
-# no reader can see this from a table. It takes the log, or the card.
+# **Exercise 10.6** (medium, 5 minutes). Name the cause of each: one of `CAUSES`, written as
+# `{"run P": CAUSES[0], ...}`. Why it matters: no reader can see this from a table. It takes the
+# log, or the card.
 
 # %% id="ex-diagnosis"
 CAUSES = nb10.failure.CAUSES
@@ -497,7 +500,7 @@ for run, one in reports.items():
 
 # %% id="own-row" tags=["nbval-ignore-output"]
 own = nb10.own.row_of(card, runs)
-print(f"Your row: {own['title']} {own['verdict']} ({own['why']})")
+print(f"Your row: {own['title']}\n   {own['verdict']}\n   {own['why']}")
 
 # %% id="browser" tags=["keep-output", "nbval-ignore-output"]
 # an explorer of the ledger: three lists, a picture, the words of the claim

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.lora import adapters, attach_lora
 
 CAUSES = (
@@ -18,7 +19,7 @@ CAUSES = (
     "the base is not frozen",
 )
 CEILING = 12.0  # of a loss that is drawn; knowing nothing costs about 7.5
-SICK = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]}
+SICK = Dealt("01", {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]})
 EVIDENCE = {
     "run P": "run P starts with the healthy run, rises, then jumps about: its steps are too large.",
     "run Q": "run Q does not move at all: no gradient reaches A or B.",
@@ -28,7 +29,7 @@ EVIDENCE = {
 
 def evidence(run: str) -> str:
     """What the curve of a run shows, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 def infect(model: Any, run: str, r: int = 16, alpha: float = 32.0) -> Any:

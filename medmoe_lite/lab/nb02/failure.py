@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from medmoe_lite import nf4
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.nb02 import exam
 
 CAUSES = (
@@ -20,7 +21,7 @@ CAUSES = (
     "the scale is the largest value, not the largest absolute value",
     "the head and the norms are in four bits too",
 )
-SICK = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]}
+SICK = Dealt("02", {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]})
 EVIDENCE = {
     "run P": "run P uses all codes as the healthy run does, and yet every block is wrong.",
     "run Q": "run Q hardly uses its outer codes, and all of its blocks are somewhat worse.",
@@ -33,7 +34,7 @@ LOUD, CHANNEL = 50.0, 7
 
 def evidence(run: str) -> str:
     """What the readings of a run show, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 class Readings(NamedTuple):

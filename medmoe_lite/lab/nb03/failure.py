@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.molora import MoLoRALinear, attach_molora, top_k_weights
 from medmoe_lite.lab.nb03.mix import Batch, fit
 from medmoe_lite.lab.watch import places, watch
@@ -21,7 +22,7 @@ CAUSES = (
     "the softmax runs over the tokens, not over the experts",
     "all experts are open",
 )
-SICK = {"run P": CAUSES[2], "run Q": CAUSES[1], "run R": CAUSES[0]}
+SICK = Dealt("03", {"run P": CAUSES[2], "run Q": CAUSES[1], "run R": CAUSES[0]})
 EVIDENCE = {
     "run P": "the weights of a token of run P sum to less than one; its router does learn.",
     "run Q": "in run Q one expert is open for a token, and no gradient reaches the router.",
@@ -31,7 +32,7 @@ EVIDENCE = {
 
 def evidence(run: str) -> str:
     """What the readings of a run show, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 class SickMoLoRA(MoLoRALinear):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medmoe_lite.lab import nb03
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.nb04 import train
 from medmoe_lite.lab.nb04.reference import balance_loss, expert_load, information
 
@@ -22,7 +23,7 @@ CAUSES = (
     "there is no balance loss",
     "one expert is open for a token, not two",
 )
-SICK = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]}
+SICK = Dealt("04", {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1]})
 EVIDENCE = {
     "run P": "the load of run P is about as even as in the healthy run. Compare how much its "
     "tokens decide.",
@@ -50,7 +51,7 @@ class Symptoms(NamedTuple):
 
 def evidence(run: str) -> str:
     """What the readings of a run show, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 def fill(batch: dict[str, Tensor], pad: int, length: int = LENGTH) -> dict[str, Tensor]:

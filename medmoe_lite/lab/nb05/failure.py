@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from medmoe_lite.lab.fast import shortened
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.nb05.groups import Batch, term_of
 from medmoe_lite.lab.nb05.reference import experts_by_depth, group_term
 
@@ -23,7 +24,7 @@ CAUSES = (
     "the plan is turned round: most experts in the first layers",
     "delta is zero, so the term knows no groups",
 )
-SICK = {"run P": CAUSES[1], "run Q": CAUSES[0], "run R": CAUSES[2]}
+SICK = Dealt("05", {"run P": CAUSES[1], "run Q": CAUSES[0], "run R": CAUSES[2]})
 EVIDENCE = {
     "run P": "in run P general samples use a general expert less than a medical one.",
     "run Q": "the legend of the first panel: run Q has fewer experts in all than the others.",
@@ -50,7 +51,7 @@ class Reading(NamedTuple):
 
 def evidence(run: str) -> str:
     """What the readings of a run show, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 def plan_of(run: str) -> list[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from medmoe_lite.lab.ladder import claim, numbers
-from medmoe_lite.measure.stats import over_seeds
+from medmoe_lite.measure.stats import correlations_over_seeds, over_seeds
 
 NAIVE, NOISE, ALONE = "shared and routed", "noise dropout 0.5", "shared alone"
 MEASURES = {
@@ -43,6 +43,15 @@ def told(values: Sequence[float], digits: int = 2) -> str:
     return f"{s.mean:+.{digits}f} (95 % interval {low} to {high}, {s.n} seeds)"
 
 
+def short(values: Sequence[float]) -> str:
+    """Mean and 95 % interval over seeds, for lines of a table.
+
+    >>> short([0.1, 0.2, 0.3])
+    '+0.20 (-0.05 to +0.45)'
+    """
+    return told(values).replace("95 % interval ", "").rpartition(",")[0] + ")"
+
+
 def level(values: Sequence[float], digits: int = 2) -> str:
     """Mean and range over seeds.
 
@@ -64,7 +73,7 @@ def drop_told(arm: str, measure: str) -> str:
     kept, dropped = (numbers("drop", arm, f"{form}.{measure}") for form in ("kept", "dropped"))
     moved = change(arm, measure)
     return (
-        f"kept {level(kept)}, dropped {level(dropped)}, change {told(moved)}: "
+        f"kept {level(kept)}, dropped {level(dropped)}, change {short(moved)}: "
         f"{PAIRS[direction(moved)]}"
     )
 
@@ -107,12 +116,15 @@ def correlations() -> list[float]:
 def prediction_mismatch() -> str:
     """Prediction B, from the file."""
     found = correlations()
+    s = correlations_over_seeds(found)
+    way = "higher" if s.low > 0 else "lower" if s.high < 0 else "same"
     word = {
         "higher": "the more an expert is used, the better it scores alone",
         "lower": "the more an expert is used, the worse it scores alone",
         "same": "no link can be seen",
-    }[direction(found)]
-    return f"{word}: rank correlation {told(found)}"
+    }[way]
+    span = f"95 % interval {s.low:+.2f} to {s.high:+.2f}, {s.n} seeds"
+    return f"{word}: rank correlation {s.mean:+.2f} ({span})"
 
 
 def alone_against() -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.nb06 import lesson, parts
 from medmoe_lite.lab.nb06.layer import drop
 from medmoe_lite.tasks import Example, encode
@@ -21,7 +22,7 @@ CAUSES = (
     "the shared expert is weighted by the router",
     "the shared pair was not loaded: its B is zero",
 )
-SICK = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[3]}
+SICK = Dealt("06", {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[3]})
 EVIDENCE = {
     "run P": "in run P the update points the right way and is too short by the same factor at "
     "every token.",
@@ -36,7 +37,7 @@ TOKENS = 40
 
 def evidence(run: str) -> str:
     """What the dials of a run show, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 class Weighted(nn.Module):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.nb07 import second
 from medmoe_lite.lab.nb07.reference import open_stage_two, overlap_l1
 from medmoe_lite.lab.teach import Batch, lessons
@@ -23,7 +24,7 @@ CAUSES = (
     "lambda is far too small",
     "the penalty is subtracted",
 )
-SICK = {"run P": CAUSES[1], "run Q": CAUSES[2], "run R": CAUSES[0]}
+SICK = Dealt("07", {"run P": CAUSES[1], "run Q": CAUSES[2], "run R": CAUSES[0]})
 WEIGHTS = {CAUSES[2]: 100.0}
 HEALTHY = 0.01
 EVIDENCE = {
@@ -37,7 +38,7 @@ EVIDENCE = {
 
 def evidence(run: str) -> str:
     """What the dials of a run show, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 class Readings(NamedTuple):

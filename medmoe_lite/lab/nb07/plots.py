@@ -106,9 +106,11 @@ def forgetting(
     figure, axes = plots.new_axes(9.6, 3.4, columns=3)
     titles = {"heldout": "Facts, held-out wordings", "formats": "Formats", "overlap": "Overlap"}
     told = []
-    for index, arm in enumerate(wanted):
+    places = {curves.FROZEN: 0, curves.BOTH: 1, curves.OFF: 2}  # an arm keeps its look
+    for arm in wanted:
+        index = places.get(arm, 3)
         steps = curves.of(runs, arm)[0]["steps"]
-        colour = NEW if arm == chosen else COLOURS[arm]
+        colour = COLOURS[arm] if arm in places else NEW
         name = f"lambda {weight}" if arm == chosen else arm
         if arm == curves.FROZEN:
             name = "frozen, lambda 0"
@@ -144,8 +146,11 @@ def tradeoff(runs: Sequence[Run]) -> tuple[Figure, str]:
         x, y = (curves.curve(runs, arm, m)[:, -1] for m in ("formats", "heldout"))
         style: dict[str, Any] = {"color": COLOURS[arm], "marker": plots.MARKERS[index]}
         axis.plot(x, y, linestyle="", markersize=4, alpha=0.5, **style)
-        axis.plot(x.mean(), y.mean(), linestyle="", markersize=11, label=arm,
-                  markeredgecolor="white", **style)  # fmt: skip
+        style |= {"markersize": 11, "markeredgecolor": "white"}
+        if arm == curves.FROZEN:  # hollow and in front: the arms of small lambda lie upon it
+            style |= {"markersize": 15, "fillstyle": "none", "zorder": 5}
+            style |= {"markeredgewidth": 2, "markeredgecolor": COLOURS[arm]}
+        axis.plot(x.mean(), y.mean(), linestyle="", label=arm, **style)
         told.append(f"{arm}: formats {x.mean():.2f}, facts {y.mean():.2f}")
     caption = f"Recorded, {curves.seeds(runs)} seeds"
     axis.set(title=f"Learnt and kept ({caption[0].lower()}{caption[1:]})")
@@ -177,6 +182,7 @@ def spaces(
     axis.axhline(90, color=plots.PALETTE["base"], linewidth=0.8)
     axis.set(title=title, xlabel="angle, smallest first", ylabel="degrees", ylim=(0, 96))
     axis.set_xticks(at)
+    axis.set_yticks(range(0, 91, 30))
     plots._legend(axis, loc="lower right")
     return figure, f"{title}. Sixteen principal angles, smallest first: {'; '.join(told)}."
 
@@ -211,9 +217,10 @@ def dials(runs: Mapping[str, Readings]) -> tuple[Figure, str]:
             axis.plot(range(1, len(row) + 1), row, markevery=3, **style)
         axes[3].plot((0, 1), read.fact_loss, **style)
         told.append(
-            f"{name}: overlap to ≈{rows[0][-1]:.2f} of its start, term from ≈{read.term[0]:.2g} to "
-            f"≈{read.term[-1]:.2g}, format loss to ≈{read.format_loss[-1]:.1f}, facts loss from "
-            f"≈{read.fact_loss[0]:.1f} to ≈{read.fact_loss[1]:.1f}"
+            f"{name}: overlap to ≈{rows[0][-1]:.2f} of its start, "
+            f"term from {_plain(read.term[0])} to {_plain(read.term[-1])}, "
+            f"format loss to ≈{read.format_loss[-1]:.1f}, "
+            f"facts loss from ≈{read.fact_loss[0]:.1f} to ≈{read.fact_loss[1]:.1f}"
         )
     axes[0].set(title="Overlap of the A's", xlabel="step", ylabel="share of the start")
     axes[0].set_ylim(0, None)
@@ -225,4 +232,9 @@ def dials(runs: Mapping[str, Readings]) -> tuple[Figure, str]:
     axes[3].set_xlim(-0.2, 1.2)
     _below(figure, axes[0])
     figure.suptitle("This run: four alignments of a few steps", fontsize=12)
-    return figure, f"Four dials of each run. {'; '.join(told)}."
+    return figure, f"Four dials of each alignment, this run. {'; '.join(told)}."
+
+
+def _plain(number: float) -> str:
+    """Two digits behind the point below 10, none above: 0.10, 22,000."""
+    return f"≈{number:,.{0 if number >= 10 else 2}f}"

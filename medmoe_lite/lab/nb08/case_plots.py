@@ -59,7 +59,7 @@ def _tokens(axis: "Axes", read: Reading) -> str:
     for edge in (5.5, 9.5):
         axis.axvline(edge, color="black", linewidth=1, linestyle=":")
     axis.set_xticks([2.5, 7.5, 10.6], ["prompt", "answer", "pad"])
-    axis.set(title="B: gradient of the LM loss", ylabel="length")
+    axis.set(title="B: gradient of the LM loss", ylabel="length of the gradient")
     touched = [sum(value > 0 for value in values) for values in read]
     return (
         f"B: the loss has a gradient at {touched[0]} of {len(at)} tokens in the published form, "
@@ -81,7 +81,7 @@ def _batches(axis: "Axes", read: Reading) -> str:
 
 def _features(axis: "Axes", read: Reading) -> str:
     axis.imshow(read.published, cmap="cividis", aspect="auto", vmin=0, vmax=1)
-    axis.set(title="D: inputs with a gradient", xlabel="feature", ylabel="token")
+    axis.set(title="D: published, bright: a gradient", xlabel="feature", ylabel="token")
     share = [float(np.mean(values)) for values in read]
     return (
         f"D: map of 8 tokens by 32 features, bright where the published head's input has a "

@@ -72,17 +72,22 @@ def lengths(counts: Mapping[str, Sequence[int]], title: str) -> "tuple[Figure, s
     Args:
         counts: way to the label -> tokens of each answer.
     """
-    figure, axis = plots.new_axes(7.4, 3.6)
+    figure, _ = plots.new_axes(7.4, 1.1 * len(counts) + 0.9)
+    figure.clear()
+    axes = figure.subplots(len(counts), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     longest = max(max(row) for row in counts.values())
     bins = np.arange(-1, longest + 4, 3) - 0.5
     told = []
     colours = (plots.PALETTE["routed"], plots.PALETTE["shared"], plots.PALETTE["eci"])
-    for index, (name, row) in enumerate(counts.items()):
+    for index, (axis, (name, row)) in enumerate(zip(axes, counts.items(), strict=True)):
         style: dict[str, Any] = {"color": colours[index % 3], "hatch": ("//", "..", "")[index % 3]}
-        axis.hist(row, bins=bins, alpha=0.75, label=name, edgecolor="white", **style)
+        axis.hist(row, bins=bins, edgecolor="white", **style)
+        axis.set_title(name, fontsize=11, loc="right", y=0.75)
+        axis.set(ylabel="answers", facecolor=plots.PAGE)
+        axis.spines[["top", "right"]].set_visible(False)
         told.append(f"{name}: mean ≈{np.mean(row):.0f}, longest ≈{max(row)}")
-    axis.set(title=title, xlabel="tokens written for one label", ylabel="answers")
-    plots._legend(axis, loc="upper center")
+    axes[-1].set_xlabel("tokens written for one label")
+    figure.suptitle(title, fontsize=12)
     return figure, f"{title}. Histograms of tokens written for one label. {'; '.join(told)}."
 
 
@@ -100,7 +105,7 @@ def price(
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.16, top=0.9, wspace=0.22)
     answered = int(table[:, : len(LABELS)].sum())
     hit = int(np.trace(table[:, : len(LABELS)]))
-    draw_confusion(left, table, f"w = {w:g}, label only where p ≥ {threshold:.2f}")
+    draw_confusion(left, table, f"w = {w:g}, label only where p ≥ {threshold:g}")
     at = list(range(len(weights)))
     for index, (name, rows) in enumerate(lines.items()):
         plots._line(right, at, rows, name, index)
@@ -114,6 +119,6 @@ def price(
         for name, rows in lines.items()
     )
     return figure, (
-        f"{title}. With w = {w:g} and threshold {threshold:.2f} the head labels ≈{answered} of "
+        f"{title}. With w = {w:g} and threshold {threshold:g} the head labels ≈{answered} of "
         f"{table.sum()} texts; {share}. Share right at this w: {ends}."
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from medmoe_lite.lab import teach
 from medmoe_lite.lab.fast import shortened
+from medmoe_lite.lab.handed_out import Dealt
 from medmoe_lite.lab.nb09 import answers, shapes
 from medmoe_lite.lab.teach import Batch
 
@@ -26,7 +27,7 @@ CAUSES = (
     "the adapters are frozen",
     "the base is not in four bits",
 )
-SICK = {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1], "run S": CAUSES[3]}
+SICK = Dealt("09", {"run P": CAUSES[2], "run Q": CAUSES[0], "run R": CAUSES[1], "run S": CAUSES[3]})
 EVIDENCE = {
     "run P": "the loss of run P rises in the first steps and stays above its start.",
     "run Q": "run Q learns: its loss falls. But its answers run on until they are cut.",
@@ -47,7 +48,7 @@ class Reading(NamedTuple):
 
 def evidence(run: str) -> str:
     """What the dials of a run show, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 def plan_of(run: str) -> dict[str, float]:

@@ -85,8 +85,9 @@ def budget(
     axis.set_xlim(0, max(card, sums.max()) * 1.3)
     for index, total in enumerate(sums):
         fits = total + reserve <= card
-        words = f" {total:.1f}, {'fits' if fits else 'too much'}"
-        axis.annotate(words, (total, index), va="center", fontsize=11, fontweight="bold",
+        words = f"{total:.1f}, {'fits' if fits else 'too much'}"
+        axis.annotate(words, (total, index), (4, 0), textcoords="offset points", va="center",
+                      fontsize=11, fontweight="bold",
                       bbox={"facecolor": plots.PAGE, "edgecolor": "none", "pad": 1})  # fmt: skip
     axis.set(title=title, xlabel=f"GiB; dashed: a card of {card:g} GiB less {reserve:g} in reserve")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=6,
@@ -111,15 +112,17 @@ def forgetting(
         seeds: of the ladder.
     """
     figure, (left, right) = plots.new_axes(10.6, 4.0, columns=2)
-    told = []
+    told, ends = [], []
     for index, (name, row) in enumerate(curve.rows.items()):
         colour = plots.PALETTE[SUITES[name]]
         left.plot(curve.steps, row, color=colour, markersize=5, marker=plots.MARKERS[index],
                   linestyle=plots.DASHES[index])  # fmt: skip
-        left.annotate(
-            f" {name}", (curve.steps[-1], row[-1]), color=colour, fontsize=11, va="center"
-        )
+        ends.append((row[-1], name, colour))
         told.append(f"{name} from ≈{row[0]:.2f} to ≈{row[-1]:.2f}")
+    place = -1.0
+    for height, name, colour in sorted(ends):  # labels keep a line's height from each other
+        place = max(height, place + 0.08)
+        left.annotate(f"  {name}", (curve.steps[-1], place), color=colour, fontsize=11, va="center")
     for step, name in curve.marks:
         left.axvline(step, color="black", linewidth=0.8, linestyle=":")
         left.annotate(f" {name}", (step, 1.05), fontsize=11)
@@ -204,10 +207,12 @@ def dials(runs: "Mapping[str, Reading]", card: float) -> "tuple[Figure, str]":
             words += f", answers of ≈{read.tokens:.0f} tokens"
         told.append(f"{name}: {words}, plan {sum(read.plan.values()):.1f} GiB")
     loss.set(title="Loss (this run)", xlabel="step", yscale="log")
+    loss.xaxis.get_major_locator().set_params(integer=True)
     loss.yaxis.set_minor_formatter(NullFormatter())
     loss.set_yticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
+    silent = " and ".join(n.replace("run ", "") for n, r in runs.items() if r.tokens is None)
     length.set(
-        title="Tokens of an answer (this run)", xlabel="run; cut at 24; R and S answer nothing"
+        title="Tokens of an answer (this run)", xlabel=f"run; cut at 24; {silent} answer nothing"
     )
     length.margins(y=0.12)
     plots._legend(loss, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=0.9)

@@ -1,6 +1,7 @@
 """Tables and sentences of notebook 09, made from the recipe and the recorded ladder."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from medmoe_lite.lab.ladder import claim, numbers
@@ -21,7 +22,35 @@ def changes(recipe: Any, keys: Sequence[str]) -> None:
     print(f"{'value':34}{'paper':>10}{'nano':>8}   why nano differs")
     for key in keys:
         value = values[key]
-        print(f"{key:34}{value.paper!s:>10}{value.nano!s:>8}   {value.reason}")
+        first = f"{key:34}{value.paper!s:>10}{value.nano!s:>8}   "
+        print(fill(value.reason, 104, initial_indent=first, subsequent_indent=" " * len(first),
+                   break_on_hyphens=False))  # fmt: skip
+
+
+def listed(keys: Sequence[str]) -> str:
+    """Keys in lines that are not broken within a word; "nothing" where there are none.
+
+    >>> listed(["lr", "steps"]), listed([])
+    ('   lr, steps', '   nothing')
+    """
+    text = ", ".join(keys) or "nothing"
+    return fill(text, 100, initial_indent="   ", subsequent_indent="   ", break_on_hyphens=False)
+
+
+def true_size() -> list[str]:
+    """What is recorded at the size of the 1.8B model without its weights, a sentence each."""
+    size, plan = recorded("true_size"), recorded("plan_check")
+    steps = "; ".join(
+        f"{sum(len(stage['losses']) for stage in one['stages'])} steps of {one['recipe']}"
+        for one in size["recipes"]
+    )
+    bits = "four bits" if size["four_bit"] else "full precision"
+    return [
+        f"All {size['layers']} layers at the true width, random weights, {bits}, "
+        f"{size['device']}: {steps}.",
+        f"`medmoe plan` against the measured peak of {plan['layers']} layers of that width: "
+        f"{len(plan['rows'])} settings, at most {plan['worst_peak']:.1%} off.",
+    ]
 
 
 def levels() -> dict[str, list[list[float]]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Rows = Mapping[str, Mapping[str, Any]]
-ALL = "all"
+ALL, UNITS = "all", 20.0  # an effect this many times larger is in another unit
 
 
 def rows(own: Mapping[str, Any] | None = None) -> dict[str, Mapping[str, Any]]:
@@ -55,15 +55,16 @@ def forest(claim: Mapping[str, Any], own: bool = False) -> "tuple[Figure, str]":
         figure, axis = canvas(8.4, 1.6, (0, 10), (0, 2))
         note(axis, 5, 1, f"{claim['title']}\n{source}: no effect to draw")
         return figure, f"{claim['title']} {source}. {claim['why']}"
-    height = 1.5 + 0.46 * len(found)
+    shown = drawable(found)
+    height = 1.5 + 0.46 * len(shown)
     figure, axis = new_axes(8.4, height)
     figure.set_layout_engine(None)  # fixed margins: drawn in half the time
     figure.subplots_adjust(0.42, 0.65 / height, 0.97, 1 - 0.6 / height)
-    for row, effect in enumerate(found):
+    for row, effect in enumerate(shown):
         _effect(axis, row, effect)
-    labels = [n if e["primary"] else f"({n})" for n, e in zip(named(found), found, strict=True)]
-    axis.set_yticks(range(len(found)), [_short(label) for label in labels])
-    axis.set_ylim(len(found) - 0.4, -0.6)
+    labels = [n if e["primary"] else f"({n})" for n, e in zip(named(shown), shown, strict=True)]
+    axis.set_yticks(range(len(shown)), [_short(label) for label in labels])
+    axis.set_ylim(len(shown) - 0.4, -0.6)
     axis.axvline(0, color=PALETTE["base"], linewidth=1)
     axis.set(xlabel="difference, ours - other")
     figure.suptitle(
@@ -71,7 +72,17 @@ def forest(claim: Mapping[str, Any], own: bool = False) -> "tuple[Figure, str]":
     )
     words = "; ".join(in_words(e, n) for n, e in zip(named(found), found, strict=True))
     many = " In brackets: not part of the verdict." if not all(e["primary"] for e in found) else ""
+    if len(shown) < len(found):
+        many += " What is in another unit is told here and not drawn."
     return figure, f"{claim['title']} {source[:1].upper()}{source[1:]}. {words}.{many}"
+
+
+def drawable(effects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The primary effects, and those that fit on one axis with them: tokens dwarf shares."""
+    primary = [effect for effect in effects if effect["primary"]] or effects
+    ends = [e[key] or 0.0 for e in primary for key in ("mean", "low", "high", "margin")]
+    reach = UNITS * max(abs(end) for end in ends if end == end)
+    return [effect for effect in effects if effect["primary"] or abs(effect["mean"]) <= reach]
 
 
 def _effect(axis: Any, row: int, effect: Mapping[str, Any]) -> None:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medmoe_lite.lab.handed_out import Dealt
+
 CAUSES = (
     "the best of many seeds is reported",
     "the checkpoint was chosen on the test set",
@@ -17,7 +19,7 @@ CAUSES = (
     "one measure of many is reported",
     "a wide interval around zero is called no effect",
 )
-SICK = {"run P": CAUSES[1], "run Q": CAUSES[2], "run R": CAUSES[0]}
+SICK = Dealt("10", {"run P": CAUSES[1], "run Q": CAUSES[2], "run R": CAUSES[0]})
 EVIDENCE = {
     "run P": "run P quotes ours where its test curve peaks, the other arm at its end. On the "
     "development set that step is nothing special.",
@@ -57,7 +59,7 @@ def _curve(steps: np.ndarray, rng: np.random.Generator, pace: float = 40.0) -> l
 
 def evidence(run: str) -> str:
     """What the log of a run shows, for somebody who named another cause."""
-    return f"Look again: {EVIDENCE[run]}"
+    return f"Look again: {SICK.told(EVIDENCE, run)}"
 
 
 def report(cause: str, seed: int | None = None) -> Report:

@@ -79,6 +79,10 @@ def run_all(card: Mapping[str, Any], fingerprint: Fingerprint) -> Runs:
         done = read_json(path)
     except (OSError, ValueError):
         done = {}
+    keys = [f"{arm}/{seed}" for seed in card["seeds"] for arm in claim.arms]
+    print(
+        f"{sum(key not in done for key in keys)} of {len(keys)} runs to do, a line each", flush=True
+    )
     for seed in card["seeds"]:
         for arm, work in claim.arms.items():
             key = f"{arm}/{seed}"

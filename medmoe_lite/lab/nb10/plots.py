@@ -53,14 +53,17 @@ def pairs(
 
 
 def habits(shares: Mapping[str, float], title: str) -> "tuple[Figure, str]":
-    """Bars: how often each habit reports a gain that is not there."""
+    """Bars: how often each habit reports a gain that is not there; the first one is honest."""
     figure, axis = new_axes(8.2, 0.5 * len(shares) + 1.3)
-    for row, share in enumerate(shares.values()):
-        axis.barh(row, share, color=PALETTE["alignment" if row == 0 else "routed"], height=0.66)
+    honest = next(iter(shares))
+    shares = dict(sorted(shares.items(), key=lambda habit: habit[1]))
+    for row, (name, share) in enumerate(shares.items()):
+        colour = PALETTE["alignment" if name == honest else "routed"]
+        axis.barh(row, share, color=colour, height=0.66)
         axis.annotate(f" {share:.0%}", (share, row), va="center", fontsize=11)
     axis.set_yticks(range(len(shares)), list(shares))
     axis.invert_yaxis()
-    axis.set(xlim=(0, 1), title=title, xlabel="studies that report a gain")
+    axis.set(xlim=(0, 1), title=title, xlabel="share of studies that report a gain")
     told = "; ".join(f"{name} {share:.0%}" for name, share in shares.items())
     return figure, f"{title}. {told}."
 
@@ -106,11 +109,12 @@ def fitting(columns: Mapping[str, Mapping[str, Sequence[float]]], title: str):
             axis.plot([x] * len(values), values, "_", color="#333333", markersize=12)
             axis.plot(x, np.mean(values), MARKERS[i], color=CYCLE[i], markersize=9,
                       label=arm if at == 0 else None)  # fmt: skip
-        told.append(f"{arm}: " + ", ".join(f"{n} ≈{np.mean(measures[n]):.2f}" for n in words))
+        levels = [f"{words[n]} {np.mean(measures[n]):.2f}".replace("\n", " ") for n in words]
+        told.append(f"{arm}: {'; '.join(levels)}")
     axis.set_xticks(range(3), list(words.values()))
     axis.set(ylim=(0, 1.05), title=title, ylabel="right answers")
     axis.legend(fontsize=11, facecolor=PAGE, edgecolor="none", loc="lower left")
-    return figure, f"{title}. {'; '.join(told)}."
+    return figure, f"{title}. {'. '.join(told)}."
 
 
 def slices(found: "Sequence[Slice]", title: str) -> "tuple[Figure, str]":
@@ -135,7 +139,7 @@ def slices(found: "Sequence[Slice]", title: str) -> "tuple[Figure, str]":
     return figure, (
         f"{title}. The number is that of conditions. {few} hollow slices have too few of them; "
         "one without a line has equal scores, which is not certainty. "
-        f"Others: {solid}."
+        f"Filled: {solid}."
     )
 
 
@@ -151,5 +155,6 @@ def change(found: Mapping[str, Mapping[str, float]], should: Mapping[str, str], 
         told.append(f"{state}: " + ", ".join(f"{a} ≈{values[a]:.2f}" for a in aspects))
     axis.set_xticks(range(len(aspects)), [f"{a}\n(should {should[a]})" for a in aspects])
     axis.set(ylim=(0, 1.25), title=title, ylabel="right answers")
+    axis.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     axis.legend(fontsize=11, facecolor=PAGE, edgecolor="none", ncols=3, loc="upper center")
     return figure, f"{title}. {'; '.join(told)}."
