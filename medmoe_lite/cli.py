@@ -25,6 +25,8 @@ app = Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+course_app = Typer(help="Hand the course out, grade it, teach it.", no_args_is_help=True)
+app.add_typer(course_app, name="course")
 # Everything after the command's name, --help included, belongs to the program behind it.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -179,6 +181,38 @@ def recipe(
 def data(context: typer.Context) -> None:
     """List, fetch, check and preview data (see `medmoe data --help`)."""
     from .tasks.data_command import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@course_app.command("release", context_settings=PASS_ON)
+def course_release(context: typer.Context) -> None:
+    """Write the course as students get it, plain and for nbgrader (`--out`, `--students`)."""
+    from .course.handout.release import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@course_app.command("grade", context_settings=PASS_ON)
+def course_grade(context: typer.Context) -> None:
+    """Grade submissions inside a wall: CSV, feedback pages, class overview (`--out`)."""
+    from .course.grading.grade import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@course_app.command("rehearse", context_settings=PASS_ON)
+def course_rehearse(context: typer.Context) -> None:
+    """Grade a made-up class of 20 with known grades, hostile ones among them (`--out`)."""
+    from .course.grading.rehearse import main as run
+
+    raise typer.Exit(run(context.args))
+
+
+@course_app.command("instructor", context_settings=PASS_ON)
+def course_instructor(context: typer.Context) -> None:
+    """Write what a teacher needs: answer key, mark scheme, session plans, mistakes, figures."""
+    from .course.teach.instructor import main as run
 
     raise typer.Exit(run(context.args))
 

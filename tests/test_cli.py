@@ -19,7 +19,7 @@ def test_help_lists_every_command_and_no_other(run):
     assert shown.exit_code == 0
     names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
     names |= {group.name for group in cli.app.registered_groups}
-    course = {"doctor", "lab", "nano", "bench", "reproduce", "faults"}
+    course = {"doctor", "lab", "nano", "bench", "reproduce", "faults", "course"}
     real = {"data", "recipe", "plan", "train", "eval", "export", "report", "lm-tasks"}
     assert names == course | real
     for name in names:

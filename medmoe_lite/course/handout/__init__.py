@@ -1,0 +1,1 @@
+"""Hand the course out: releases for students, plain and for nbgrader."""

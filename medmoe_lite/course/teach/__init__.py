@@ -1,0 +1,1 @@
+"""What a teacher needs, made from the same sources: keys, plans, mistakes, figures."""
