@@ -92,7 +92,7 @@ def reachable(url, seconds=3.0):
     return bool(seen)
 
 
-def pip_command(nvidia):
+def pip_command(nvidia, extra="dev"):
     """The one pip command: with a card the CUDA build of torch, otherwise the CPU build."""
     command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     if not nvidia:
@@ -103,7 +103,15 @@ def pip_command(nvidia):
                 command += ["--extra-index-url", CPU_INDEX]
             else:
                 print(f"  {CPU_INDEX} does not answer: going on with pip's own settings")
-    return [*command, "--editable", f"{ROOT}[dev]"]
+    return [*command, "--editable", f"{ROOT}[{extra}]"]
+
+
+def need(extra, *modules):
+    """Install an extra of the package, where one of its modules is not there."""
+    question = f"import importlib.util as u; print(all(map(u.find_spec, {modules!r})))"
+    if answer([PYTHON, "-c", question]) != "True":
+        print(f"Installing the extra `{extra}`", flush=True)
+        install(pip_command(has_nvidia(), extra))
 
 
 def wanted(nvidia):
@@ -207,7 +215,8 @@ def lint(_args=()):
     """Style, format, types and spelling; every one runs, the worst result counts."""
     setup()
     print("ruff check, ruff format, mypy, codespell", flush=True)
-    words = ["notebooks/source", "medmoe_lite", "tests", "docs", "data"]
+    words = ["notebooks/source", "medmoe_lite", "tests", "docs", "data", "hub"]
+    words += ["site/index.md", "site/project", "site/conf.py"]
     words += [name for name in os.listdir(ROOT) if name.endswith((".md", ".yml"))]
     checks = [("ruff", "check", "."), ("ruff", "format", "--check", "--quiet", "."), ("mypy",)]
     checks.append(("codespell_lib", *words))
@@ -237,20 +246,44 @@ def budgets(args):
     return call("medmoe_lite.course.budgets", *args)
 
 
+def site(args):
+    """Build the course as HTML in site/_build; with --check look at it in a browser, with axe."""
+    setup()
+    need("site", "myst_nb", "pydata_sphinx_theme", "sphinx_copybutton", "latex2mathml")
+    return call("medmoe_lite.course.site.command", *args)
+
+
+def newest(args):
+    """Test against the newest packages, in an environment of its own; --all, --torch torch==X."""
+    setup()
+    return call("medmoe_lite.course.matrix", "newest", *args)
+
+
+def oldest(args):
+    """Test against the oldest packages that pyproject.toml allows; the same options."""
+    setup()
+    return call("medmoe_lite.course.matrix", "oldest", *args)
+
+
 def clean(args):
     """Remove caches and builds; with --venv the environment too."""
-    names = ["build", "dist", ".pytest_cache", ".mypy_cache", ".ruff_cache"]
-    for name in names + ([".venv"] if "--venv" in args else []):
+    names = ["build", "dist", "site/_build", ".pytest_cache", ".mypy_cache", ".ruff_cache"]
+    venvs = [".venv", ".venv-newest", ".venv-oldest"]
+    for name in names + (venvs if "--venv" in args else []):
         shutil.rmtree(os.path.join(ROOT, name), ignore_errors=True)
     for folder, inside, _ in os.walk(ROOT):
-        inside[:] = [name for name in inside if name not in (".git", ".venv")]
+        inside[:] = [name for name in inside if name not in (".git", *venvs)]
         if os.path.basename(folder) in ("__pycache__", ".ipynb_checkpoints"):
             shutil.rmtree(folder, ignore_errors=True)
             inside[:] = []
     return 0
 
 
-TARGETS = {f.__name__: f for f in (setup, lab, test, lint, notebooks, budgets, clean)}
+CHOICE = (
+    setup, lab, test, lint, notebooks, budgets,
+    site, newest, oldest, clean,
+)  # fmt: skip
+TARGETS = {f.__name__: f for f in CHOICE}
 
 
 def main():
