@@ -117,7 +117,7 @@ class MoLoraConfig(PeftConfig):
         from .register import peft_type
 
         self.peft_type = peft_type()
-        if self.molora_format > FORMAT:
+        if not isinstance(self.molora_format, int) or self.molora_format > FORMAT:
             raise ValueError(
                 f"this adapter was written by a newer medmoe_lite (format {self.molora_format}; "
                 f"this version reads up to {FORMAT}): type pip install --upgrade medmoe-lite"
