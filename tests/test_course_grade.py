@@ -8,7 +8,11 @@ import importlib
 import json
 import os
 import re
+import subprocess
+import sys
+import tempfile
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -329,6 +333,28 @@ def test_grading_does_not_begin_without_submissions_or_beside_itself(tmp_path, r
         (tmp_path / "in").mkdir(exist_ok=True)
     with pytest.raises(grade.GradeError, match="holds no submission"):
         grade.grade(settings._replace(out=tmp_path / "out"), wall)
+
+
+def test_an_environment_below_tmp_is_seen_and_not_written(wall):
+    inside = """
+import sys
+from medmoe_lite.course.grading import wall
+
+kit, needed = sys.argv[1], wall.needed
+wall.needed = lambda: [*needed(), kit]
+wall.raise_root([], [])
+wall.fresh_scratch(wall.Limits())
+print(open(f"{kit}/part").read())
+try:
+    open(f"{kit}/part", "a")
+except OSError as error:
+    print(error.strerror)
+"""
+    with tempfile.TemporaryDirectory(dir="/tmp") as kit:
+        (Path(kit) / "part").write_text("of the kit", encoding="utf-8")
+        command = [*wall.prefix(), sys.executable, "-c", inside, kit]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["of the kit", "Read-only file system"]
 
 
 def test_without_a_wall_the_command_stops(monkeypatch, tmp_path):

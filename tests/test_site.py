@@ -118,6 +118,12 @@ def test_every_guide_is_listed(small, tmp_path):
     assert text.index("## Teach with it") < text.index("Plan") < text.index("## More")
 
 
+def test_the_sentence_of_a_guide_is_whole_and_none_of_its_code():
+    code = "```python\n# a remark\n\nx = 1\n```\n"
+    text = "# Title\n\n| a |\n\nOne thing: **this**, and\nthat. More.\n\n" + code
+    assert site_pages.first_sentence(text) == "One thing: **this**, and that."
+
+
 def test_the_bench_page_has_every_number(root, tmp_path):
     recorded = site_pages.recorded(Stage(root, tmp_path), "bench.json")
     one = next(iter(recorded["cells"]))

@@ -27,6 +27,7 @@ FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "relati
 PARENT_DIES, NO_NEW_PRIVILEGES, DROP_BOUND, SECURE_BITS = 1, 38, 24, 28
 FIRST_USER = 64001  # of the numbers that answers run under; one for each stage at work
 STAGE_HOME = "/stage"  # where official cells write; answers can only read it
+KEPT = "/kept"  # where what lies below /tmp is seen a second time
 DEVICES = ("null", "zero", "full", "random", "urandom")
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib64", "/usr", "/opt/conda", "/etc/ld.so.cache",
           "/etc/localtime", "/etc/fonts", "/etc/alternatives")  # fmt: skip
@@ -108,6 +109,11 @@ def needed() -> list[str]:
     return kept
 
 
+def _below_tmp() -> list[str]:
+    """Paths that a fresh /tmp would hide: an environment or a clone that somebody keeps there."""
+    return [path for path in needed() if path.startswith("/tmp/")]
+
+
 _libc: ctypes.CDLL | None = None
 
 
@@ -150,6 +156,8 @@ def raise_root(keep: Iterable[str], hide: Iterable[str]) -> None:
     os.mkdir(box)
     for path in [*needed(), *keep]:
         _bind(path, box + path)
+    for path in _below_tmp():
+        _bind(path, f"{box}{KEPT}{path}")
     for name in DEVICES:
         _bind(f"/dev/{name}", f"{box}/dev/{name}")
     os.makedirs(f"{box}/etc", exist_ok=True)
@@ -164,6 +172,8 @@ def raise_root(keep: Iterable[str], hide: Iterable[str]) -> None:
         if size:
             mode = "1777" if name == "/tmp" else "755"
             mount("tmpfs", box + name, "tmpfs", NO_SUID | NO_DEV, f"size={size},mode={mode}")
+    for path in _below_tmp():
+        _bind(f"{box}{KEPT}{path}", box + path)  # read-only, as what it shows again
     _proc(f"{box}/proc")
     os.chdir(outer)
     _call("pivot_root", b".", b".")  # the old root lies under the new one for a moment
@@ -215,7 +225,10 @@ def _proc(target: str) -> None:
 def fresh_scratch(limits: Limits) -> None:
     """For one answer: an empty /tmp, a /proc of its own, the stage's home read-only."""
     size = f"size={limits.disk_megabytes}m,nr_inodes=2000,mode=1777"
+    again = _below_tmp()
     mount("tmpfs", "/tmp", "tmpfs", NO_SUID | NO_DEV, size)
+    for path in again:
+        _bind(KEPT + path, path)
     _proc("/proc")
     mount("none", STAGE_HOME, "none", REMOUNT | BIND | READ_ONLY | NO_SUID | NO_DEV)
 

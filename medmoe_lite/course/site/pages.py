@@ -33,12 +33,12 @@ def title_of(text: str) -> str:
 
 def first_sentence(text: str) -> str:
     """What a page says about itself: the first sentence of its first paragraph."""
-    body = re.sub(r"^(```|~~~).*?^\1", "", text.split("\n# ", 1)[-1], flags=re.M | re.S)
+    body = re.sub(r"^(```|~~~).*?^\1", "", text.lstrip(), flags=re.M | re.S)
     for block in body.split("\n\n")[1:]:
         plain = " ".join(block.split())
         if plain and plain[0] not in "#|-*<>!0123456789" and not block.startswith("    "):
             plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", plain)
-            return re.split(r"(?<=[.:!?])\s", plain)[0].rstrip(":")
+            return re.split(r"(?<=[.!?])\s", plain)[0]
     return ""
 
 
