@@ -1,6 +1,7 @@
 """What people need around the course: the teacher's pages, and the places where notebooks run."""
 
 import base64
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -375,12 +376,12 @@ def wheel(folder, name, version, needs=()):
 
 def test_pip_itself_leaves_torch_and_numpy_as_they_are(colab, tmp_path):
     """An environment with pip, an older torch and numpy; an index with newer ones; no network."""
-    import pip
-
+    # Not `import pip`: it makes setuptools leave `distutils` alone for the rest of the process.
+    installed = importlib.metadata.distribution("pip").locate_file("pip")
     place, index = tmp_path / "site", tmp_path / "index"
     place.mkdir()
     index.mkdir()
-    (place / "pip").symlink_to(Path(pip.__file__).parent, target_is_directory=True)
+    (place / "pip").symlink_to(Path(str(installed)), target_is_directory=True)
     for name in ("torch", "numpy"):
         info = place / f"{name}-{THERE[name]}.dist-info"
         info.mkdir()

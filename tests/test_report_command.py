@@ -18,6 +18,7 @@ from medmoe_lite.tasks.readers import READERS
 def test_the_page_stands_alone(tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(medcare(), run)
+    capsys.readouterr()  # what the run printed, where this test is the first that needs it
     row = {"score": 0.5, "low": 0.25, "high": 0.75}
     scores = {"reader": "medqa", "n": 4, "unparsed": 1, "strict": row, "paper": {"answer_acc": row},
               "published": {"accuracy": row}}  # fmt: skip
